@@ -1,0 +1,97 @@
+//! What the operator asked for, validated: plain values that every room may read.
+//!
+//! `cli/` makes these from raw arguments; a library user fills them directly. Invariant: a value that can be
+//! constructed here can be acted on; nothing below re-reads arguments or the environment.
+
+/// Which schemas and tables take part.
+///
+/// A pattern is a name with `*` for any run of characters, matched against the unquoted catalog name; a table
+/// pattern may be `schema.table`. With no include pattern everything is in; an exclude pattern wins over an include pattern.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// `--include-schema`
+    pub include_schemas: Vec<String>,
+    /// `--exclude-schema`
+    pub exclude_schemas: Vec<String>,
+    /// `--include-table`
+    pub include_tables: Vec<String>,
+    /// `--exclude-table`
+    pub exclude_tables: Vec<String>,
+}
+
+impl Filter {
+    /// Whether nothing is filtered: the whole database, with the objects that live in no schema.
+    pub fn is_everything(&self) -> bool {
+        *self == Filter::default()
+    }
+
+    /// Whether objects of this schema take part.
+    pub fn takes_schema(&self, schema: &str) -> bool {
+        let any = |patterns: &[String]| patterns.iter().any(|p| matches(p, schema));
+        (self.include_schemas.is_empty() || any(&self.include_schemas)) && !any(&self.exclude_schemas)
+    }
+
+    /// Whether this table takes part.
+    pub fn takes_table(&self, schema: &str, table: &str) -> bool {
+        let any = |patterns: &[String]| {
+            patterns.iter().any(|p| match p.split_once('.') {
+                Some((s, t)) => matches(s, schema) && matches(t, table),
+                None => matches(p, table),
+            })
+        };
+        self.takes_schema(schema)
+            && (self.include_tables.is_empty() || any(&self.include_tables))
+            && !any(&self.exclude_tables)
+    }
+}
+
+/// Whether `name` fits `pattern`, in which `*` stands for any run of characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(tail) = name.strip_prefix(head) else { return false };
+    (0..=tail.len()).filter(|&i| tail.is_char_boundary(i)).any(|i| matches(rest, &tail[i..]))
+}
+
+/// What Restore may and must not do.
+#[derive(Clone, Debug, Default)]
+pub struct RestoreOptions {
+    /// Connection pairs that copy at once, and builders of indexes; at least 1.
+    pub jobs: usize,
+    /// `--drop-target-first`
+    pub drop_target_first: bool,
+    /// `--allow-restore-errors`
+    pub allow_restore_errors: bool,
+    /// `--allow-unsupported`: go on although the source has objects that this version does not carry.
+    pub allow_unsupported: bool,
+    /// `--no-owner`
+    pub no_owner: bool,
+    /// `--no-privileges`
+    pub no_privileges: bool,
+    /// `maintenance_work_mem` for index builds on the target, in kilobytes; `None`: the server's own setting.
+    pub maintenance_work_mem_kb: Option<u64>,
+    /// A table larger than this many bytes (heap and TOAST) may be split into parts; 0: never.
+    pub split_bytes: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        assert!(matches("a*", "abc") && matches("*c", "abc") && matches("a*c", "abc") && matches("*", ""));
+        assert!(!matches("a*d", "abc") && !matches("ab", "abc") && matches("é*", "éa"));
+    }
+
+    #[test]
+    fn an_exclude_wins_over_an_include() {
+        let filter = Filter {
+            include_schemas: vec!["s*".into()],
+            exclude_tables: vec!["s1.t".into()],
+            ..Filter::default()
+        };
+        assert!(filter.takes_table("s2", "t"));
+        assert!(!filter.takes_table("s1", "t"));
+        assert!(!filter.takes_table("x", "t"));
+    }
+}

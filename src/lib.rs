@@ -1,0 +1,8 @@
+//! pg_migrator moves a PostgreSQL database from one server to another, without `pg_dump`, `pg_restore` or libpq.
+
+pub mod config;
+pub mod dump;
+pub mod error;
+pub mod pg;
+pub mod progress;
+pub mod schema;

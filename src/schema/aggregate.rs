@@ -1,0 +1,5 @@
+//! Aggregate functions.
+
+/// Aggregate functions.
+#[derive(Clone, Debug, Default)]
+pub struct Aggregate {}

@@ -1,0 +1,5 @@
+//! Default privileges.
+
+/// Default privileges.
+#[derive(Clone, Debug, Default)]
+pub struct DefaultAcl {}

@@ -1,0 +1,5 @@
+//! Enum types.
+
+/// Enum types.
+#[derive(Clone, Debug, Default)]
+pub struct EnumType {}

@@ -1,0 +1,5 @@
+//! Extensions.
+
+/// Extensions.
+#[derive(Clone, Debug, Default)]
+pub struct Extension {}

@@ -1,0 +1,5 @@
+//! Functions and procedures.
+
+/// Functions and procedures.
+#[derive(Clone, Debug, Default)]
+pub struct Function {}

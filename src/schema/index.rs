@@ -1,0 +1,5 @@
+//! Indexes.
+
+/// Indexes.
+#[derive(Clone, Debug, Default)]
+pub struct Index {}

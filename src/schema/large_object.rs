@@ -1,0 +1,5 @@
+//! Large objects.
+
+/// Large objects.
+#[derive(Clone, Debug, Default)]
+pub struct LargeObject {}

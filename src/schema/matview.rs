@@ -1,0 +1,5 @@
+//! Materialized views.
+
+/// Materialized views.
+#[derive(Clone, Debug, Default)]
+pub struct MaterializedView {}

@@ -1,0 +1,140 @@
+//! The model of a database's schema and its DDL: pure data and pure functions, no connection.
+//!
+//! `dump/` fills the model from the catalogs; [`order`] turns it into ordered [`Step`]s; `restore/` replays
+//! them. One file per object kind: a struct with what the catalogs say, and the statements that make the
+//! object again. Invariant: rendering never fails and never depends on anything but the model, the
+//! [`RenderOptions`] and quoting; every name in the output is schema-qualified, because the statements run
+//! under an empty `search_path`, as pg_dump's do.
+
+pub mod acl;
+mod aggregate;
+mod column;
+mod composite;
+mod constraint;
+mod default_acl;
+mod domain;
+mod enum_type;
+mod extension;
+mod function;
+mod index;
+mod large_object;
+mod matview;
+mod namespace;
+mod object;
+mod policy;
+pub mod quote;
+mod range;
+mod rule;
+mod sequence;
+mod table;
+mod trigger;
+mod view;
+
+use std::collections::HashMap;
+
+pub use aggregate::Aggregate;
+pub use column::Column;
+pub use composite::CompositeType;
+pub use constraint::Constraint;
+pub use default_acl::DefaultAcl;
+pub use domain::Domain;
+pub use enum_type::EnumType;
+pub use extension::Extension;
+pub use function::Function;
+pub use index::Index;
+pub use large_object::LargeObject;
+pub use matview::MaterializedView;
+pub use namespace::Namespace;
+pub use object::{Address, Comment, Definition, Object, class};
+pub use policy::Policy;
+pub use range::RangeType;
+pub use rule::Rule;
+pub use sequence::Sequence;
+pub use table::Table;
+pub use trigger::Trigger;
+pub use view::View;
+
+/// A database's schema as its catalogs had it under one snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    /// `server_version_num` of the server it was read from.
+    pub server_version: u32,
+    /// Every object to be made on the target, in no particular order.
+    pub objects: Vec<Object>,
+    /// `pg_depend`, normal and automatic entries among user objects: dependent → what it needs. Sub-objects
+    /// have their own key where they have their own address (a column default, a check constraint, a rule).
+    pub depends: HashMap<Address, Vec<Address>>,
+    /// Addresses that stand for another object: a table's row type and the array types for their relation or
+    /// type, a composite type's relation for the type, a view's `_RETURN` rule for the view, a constraint's
+    /// index for the constraint.
+    pub aliases: HashMap<Address, Address>,
+    /// Objects found that this version cannot carry; Validate names each of them.
+    pub unsupported: Vec<Unsupported>,
+}
+
+/// An object in the source that this version of the tool does not carry.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Unsupported {
+    /// Kind as PostgreSQL's `pg_describe_object` names it: `operator class`, `foreign table`, …
+    pub kind: String,
+    /// Quoted identity, schema-qualified.
+    pub identity: String,
+}
+
+/// What may differ between two renderings of the same model.
+#[derive(Clone, Debug, Default)]
+pub struct RenderOptions {
+    /// Leave out `OWNER TO` (`--no-owner`).
+    pub no_owner: bool,
+    /// Leave out `GRANT` and `REVOKE` (`--no-privileges`).
+    pub no_privileges: bool,
+    /// The role that will run the statements: what it creates it owns, so no `OWNER TO` is needed for it.
+    /// `None`: not known (a script for psql); every owner is spelled out.
+    pub current_user: Option<String>,
+    /// `server_version_num` of the target; `None`: not known, write what the source's version understands.
+    pub target_version: Option<u32>,
+}
+
+/// Where a step stands in a dump (`pg_dump --section`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Section {
+    /// Everything that must be there before rows are.
+    PreData,
+    /// Rows, sequence values, large objects.
+    Data,
+    /// Everything that is cheaper or only right after the rows: indexes, constraints, triggers, rules.
+    PostData,
+}
+
+/// How strongly a post-data step locks a table; steps that would wait for each other are not run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockNeed {
+    /// `CREATE INDEX`: several on one table run together.
+    Shared,
+    /// `ALTER TABLE`, `CREATE TRIGGER`, foreign keys: alone on the table.
+    Exclusive,
+}
+
+/// One object's statements at their place in the order: what `restore/` runs and `schema` prints.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The object it makes, or a part of it.
+    pub address: Address,
+    /// The kind, in pg_dump's words: `TABLE`, `FK CONSTRAINT`, `MATERIALIZED VIEW`, …
+    pub kind: &'static str,
+    /// Quoted identity: `sales."Order"`, `sales.total(integer)`, `trg ON sales.t`.
+    pub identity: String,
+    /// Its section.
+    pub section: Section,
+    /// Statements that create it, with owner and comments, without the closing semicolon, in order.
+    pub create: Vec<String>,
+    /// Grants and revokes: run after all data is in, because they may take rights from the owner.
+    pub acl: Vec<String>,
+    /// Statements that drop it, `IF EXISTS`, never `CASCADE` onto anything outside the migration.
+    pub drop: Vec<String>,
+    /// Indices of the steps (in the same list, all smaller) that must have succeeded before this one.
+    pub needs: Vec<usize>,
+    /// The tables a post-data step locks.
+    pub locks: Vec<(Address, LockNeed)>,
+}

@@ -1,0 +1,5 @@
+//! Schemas.
+
+/// Schemas.
+#[derive(Clone, Debug, Default)]
+pub struct Namespace {}

@@ -1,0 +1,123 @@
+//! One database object, whatever its kind, and the things every kind has: an address in the
+//! catalogs, a name, an owner, privileges, comments.
+//!
+//! Invariant: an [`Address`] is unique in a [`super::Schema`], and is the pair that `pg_depend` uses.
+
+use super::acl::Acl;
+use super::quote::{qualified, quote_ident};
+use super::{
+    Aggregate, CompositeType, Constraint, DefaultAcl, Domain, EnumType, Extension, Function, Index,
+    LargeObject, MaterializedView, Namespace, Policy, RangeType, Rule, Sequence, Table, Trigger, View,
+};
+
+/// Catalog OIDs, fixed since PostgreSQL's catalogs are (`src/include/catalog/pg_*.h`).
+pub mod class {
+    /// `pg_type`
+    pub const TYPE: u32 = 1247;
+    /// `pg_proc`
+    pub const PROC: u32 = 1255;
+    /// `pg_class`
+    pub const RELATION: u32 = 1259;
+    /// `pg_attrdef`
+    pub const ATTRDEF: u32 = 2604;
+    /// `pg_constraint`
+    pub const CONSTRAINT: u32 = 2606;
+    /// `pg_largeobject`, which is how `pg_depend` and `pg_description` name a large object
+    pub const LARGE_OBJECT: u32 = 2613;
+    /// `pg_namespace`
+    pub const NAMESPACE: u32 = 2615;
+    /// `pg_rewrite`
+    pub const REWRITE: u32 = 2618;
+    /// `pg_trigger`
+    pub const TRIGGER: u32 = 2620;
+    /// `pg_default_acl`
+    pub const DEFAULT_ACL: u32 = 826;
+    /// `pg_extension`
+    pub const EXTENSION: u32 = 3079;
+    /// `pg_policy`
+    pub const POLICY: u32 = 3256;
+}
+
+/// Where an object is recorded: catalog and OID, as in `pg_depend (classid, objid)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    /// OID of the catalog, one of [`class`].
+    pub class: u32,
+    /// OID of the row in that catalog.
+    pub oid: u32,
+}
+
+impl Address {
+    /// An address of `pg_class`.
+    pub const fn relation(oid: u32) -> Self {
+        Address { class: class::RELATION, oid }
+    }
+    /// An address of any catalog.
+    pub const fn new(class: u32, oid: u32) -> Self {
+        Address { class, oid }
+    }
+}
+
+/// A comment on an object or on one of its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comment {
+    /// `None`: on the object itself; else on the column of this name.
+    pub column: Option<String>,
+    /// The text, as stored.
+    pub text: String,
+}
+
+/// A database object: what all kinds share, and what only its kind has.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// Its place in the catalogs.
+    pub address: Address,
+    /// The schema it lives in, unquoted; `None` for kinds that live in none. Triggers, rules, policies and
+    /// constraints carry their table's schema.
+    pub namespace: Option<String>,
+    /// Its name, unquoted.
+    pub name: String,
+    /// Owning role, unquoted; `None` for kinds without an owner of their own.
+    pub owner: Option<String>,
+    /// Privileges where they differ from what the object gets when created; `None`: nothing to say.
+    pub acl: Option<Acl>,
+    /// Comments on it and on its columns.
+    pub comments: Vec<Comment>,
+    /// What only this kind has.
+    pub definition: Definition,
+}
+
+/// The kinds of objects, one file of this folder each.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Definition {
+    Namespace(Namespace),
+    Extension(Extension),
+    Enum(EnumType),
+    Domain(Domain),
+    Composite(CompositeType),
+    Range(RangeType),
+    Function(Function),
+    Aggregate(Aggregate),
+    Sequence(Sequence),
+    Table(Table),
+    Index(Index),
+    Constraint(Constraint),
+    View(View),
+    MaterializedView(MaterializedView),
+    Rule(Rule),
+    Trigger(Trigger),
+    Policy(Policy),
+    DefaultAcl(DefaultAcl),
+    LargeObject(LargeObject),
+}
+
+impl Object {
+    /// `schema.name`, quoted where needed; just the name for kinds outside schemas.
+    pub fn qualified_name(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => qualified(namespace, &self.name),
+            None => quote_ident(&self.name),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Range types.
+
+/// Range types.
+#[derive(Clone, Debug, Default)]
+pub struct RangeType {}

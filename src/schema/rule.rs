@@ -1,0 +1,5 @@
+//! Rewrite rules.
+
+/// Rewrite rules.
+#[derive(Clone, Debug, Default)]
+pub struct Rule {}

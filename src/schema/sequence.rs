@@ -1,0 +1,5 @@
+//! Sequences.
+
+/// Sequences.
+#[derive(Clone, Debug, Default)]
+pub struct Sequence {}

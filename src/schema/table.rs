@@ -1,0 +1,5 @@
+//! Tables.
+
+/// Tables.
+#[derive(Clone, Debug, Default)]
+pub struct Table {}

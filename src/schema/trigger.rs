@@ -1,0 +1,5 @@
+//! Triggers.
+
+/// Triggers.
+#[derive(Clone, Debug, Default)]
+pub struct Trigger {}

@@ -1,0 +1,5 @@
+//! Views.
+
+/// Views.
+#[derive(Clone, Debug, Default)]
+pub struct View {}
