@@ -4,5 +4,6 @@
 //! one session are pipelined. Modelled on pg_dump's `getSchemaData` (`src/bin/pg_dump/common.c`). Invariant: the
 //! session is inside a `REPEATABLE READ READ ONLY` transaction, so that all readers see the same catalogs.
 
+mod catalogs;
 mod error;
 pub use error::DumpError;

@@ -70,6 +70,11 @@ pub struct Schema {
     pub aliases: HashMap<Address, Address>,
     /// Objects found that this version cannot carry; Validate names each of them.
     pub unsupported: Vec<Unsupported>,
+    /// Rows of extensions' configuration tables (`pg_extension_config_dump`): the tables come with their extension,
+    /// these rows do not.
+    pub extension_data: Vec<ExtensionData>,
+    /// Objects left out because of a filter although their schema is in: they need something filtered out.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// An object in the source that this version of the tool does not carry.
@@ -79,6 +84,32 @@ pub struct Unsupported {
     pub kind: String,
     /// Quoted identity, schema-qualified.
     pub identity: String,
+}
+
+/// The rows of an extension's configuration table that are the user's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtensionData {
+    /// The table's address on the source.
+    pub address: Address,
+    /// The extension, unquoted.
+    pub extension: String,
+    /// The table's schema, unquoted.
+    pub namespace: String,
+    /// The table, unquoted.
+    pub name: String,
+    /// Columns to copy, unquoted, in order; generated ones left out.
+    pub columns: Vec<String>,
+    /// The `WHERE …` clause registered with the table, possibly empty.
+    pub condition: String,
+}
+
+/// An object not carried because of the filter, and why.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct LeftOut {
+    /// Quoted identity.
+    pub object: String,
+    /// Quoted identity of what it needs and what was filtered out.
+    pub because_of: String,
 }
 
 /// What may differ between two renderings of the same model.
@@ -129,6 +160,9 @@ pub struct Step {
     pub section: Section,
     /// Statements that create it, with owner and comments, without the closing semicolon, in order.
     pub create: Vec<String>,
+    /// Where a key can be built as an index under a shared lock and attached afterwards: (`CREATE UNIQUE INDEX`, `ALTER
+    /// TABLE … ADD CONSTRAINT … USING INDEX`), in place of `create[0]`. Lets a table's indexes be built side by side.
+    pub index_first: Option<(String, String)>,
     /// Grants and revokes: run after all data is in, because they may take rights from the owner.
     pub acl: Vec<String>,
     /// Statements that drop it, `IF EXISTS`, never `CASCADE` onto anything outside the migration.
