@@ -3,6 +3,8 @@
 pub mod config;
 pub mod dump;
 pub mod error;
+pub mod migration;
 pub mod pg;
 pub mod progress;
 pub mod schema;
+pub mod snapshot;

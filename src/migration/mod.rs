@@ -1,0 +1,28 @@
+//! The state machine: the phases in order, their transitions, and the events that tell of them.
+//!
+//! Only this module knows the order Validate → PrepareSnapshot → Dump → Restore; the rooms do not know each
+//! other. Invariant: nothing is changed on the target before Validate found no error, and whatever way a
+//! migration ends, the source holds no transaction, snapshot or lock of ours.
+
+mod error;
+pub mod offline;
+
+pub use error::Error;
+
+use crate::config::{Filter, RestoreOptions};
+use crate::pg::Server;
+
+/// Everything a migration needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The server that is read.
+    pub source: Server,
+    /// The server that is written.
+    pub target: Server,
+    /// Which schemas and tables take part.
+    pub filter: Filter,
+    /// What Restore may do.
+    pub restore: RestoreOptions,
+    /// The migration's name in the journal.
+    pub subscription_name: String,
+}
