@@ -1,0 +1,201 @@
+//! Runs the pg_migrator binary as a user would, with a time limit.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::database::clean;
+
+/// The binary under test.
+fn binary() -> PathBuf {
+    match option_env!("CARGO_BIN_EXE_pg_migrator") {
+        Some(path) => path.into(),
+        // An example or a benchmark: target/<profile>/{examples,deps}/us.
+        None => {
+            let us = std::env::current_exe().expect("our own path");
+            us.parent().and_then(|p| p.parent()).expect("target folder").join("pg_migrator")
+        }
+    }
+}
+
+/// A call of the binary being put together.
+pub struct Migrator {
+    command: Command,
+    limit: Duration,
+}
+
+/// What a finished call left.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit code; -1 when a signal ended it.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+    pub elapsed: Duration,
+}
+
+/// A call under way.
+pub struct Running {
+    child: Child,
+    // Chunks of stderr as they come, so that a test can wait for a line.
+    narration: mpsc::Receiver<Vec<u8>>,
+    heard: Vec<u8>,
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    started: Instant,
+    limit: Duration,
+}
+
+/// `pg_migrator ARGS…`, without the caller's `PG*` environment.
+pub fn migrator<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Migrator {
+    let mut command = clean(binary());
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Migrator { command, limit: Duration::from_secs(300) }
+}
+
+impl Migrator {
+    /// One more argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+    /// An environment variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+    /// Kills the call and fails the test after this long (300 s unless told).
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+    /// Starts it.
+    pub fn spawn(mut self) -> Running {
+        let mut child = self.command.spawn().unwrap_or_else(|e| panic!("{:?}: {e}", self.command));
+        let mut out = child.stdout.take().unwrap();
+        let mut err = child.stderr.take().unwrap();
+        let stdout = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            let _ = out.read_to_end(&mut all);
+            all
+        });
+        let (sender, narration) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            while let Ok(n @ 1..) = err.read(&mut buffer) {
+                if sender.send(buffer[..n].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        let started = Instant::now();
+        Running { child, narration, heard: Vec::new(), stdout: Some(stdout), started, limit: self.limit }
+    }
+    /// Runs it to its end.
+    pub fn run(self) -> Run {
+        self.spawn().wait()
+    }
+    /// Runs it; it must exit with 0.
+    #[track_caller]
+    pub fn ok(self) -> Run {
+        self.run().expect_code(0)
+    }
+}
+
+impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name: `INT`, `TERM`, `KILL`.
+    pub fn signal(&self, name: &str) {
+        // The shell's own kill: no other program is needed, and no unsafe code.
+        let status = Command::new("/bin/sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status();
+        assert!(status.unwrap().success(), "kill -{name} {}", self.pid());
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits until stderr contains this text. Fails the test when the process ends or time is up first.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) {
+        while !String::from_utf8_lossy(&self.heard).contains(text) {
+            let left = self.limit.saturating_sub(self.started.elapsed());
+            match self.narration.recv_timeout(left) {
+                Ok(chunk) => self.heard.extend(chunk),
+                Err(_) => {
+                    self.child.kill().unwrap();
+                    panic!("never said {text:?}:\n{}", String::from_utf8_lossy(&self.heard));
+                }
+            }
+        }
+    }
+
+    /// Waits for its end, within the limit.
+    #[track_caller]
+    pub fn wait(mut self) -> Run {
+        let mut timed_out = false;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if self.started.elapsed() > self.limit && !timed_out {
+                timed_out = true;
+                self.child.kill().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let elapsed = self.started.elapsed();
+        let stdout = self.stdout.take().unwrap().join().unwrap();
+        while let Ok(chunk) = self.narration.recv() {
+            self.heard.extend(chunk);
+        }
+        let run = Run {
+            code: status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&self.heard).into_owned(),
+            elapsed,
+        };
+        assert!(!timed_out, "not done after {:?}:\n{}{}", self.limit, run.stdout, run.stderr);
+        run
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A failing test must not leave it behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Run {
+    /// Checks the exit code.
+    #[track_caller]
+    pub fn expect_code(self, code: i32) -> Run {
+        assert_eq!(self.code, code, "exit code; stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Checks that stderr or stdout says all of these, letter case ignored.
+    #[track_caller]
+    pub fn expect_said(self, texts: &[&str]) -> Run {
+        let said = format!("{}\n{}", self.stderr, self.stdout).to_lowercase();
+        for text in texts {
+            assert!(
+                said.contains(&text.to_lowercase()),
+                "never said {text:?}:\n{}\n{}",
+                self.stderr,
+                self.stdout
+            );
+        }
+        self
+    }
+}

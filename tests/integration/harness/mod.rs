@@ -1,0 +1,22 @@
+//! Throwaway PostgreSQL servers, oracles and a misbehaving network for tests, the demo and benchmarks.
+//!
+//! What it guarantees: it touches no server that it did not start, and it leaves no process and no folder
+//! behind, not even when the test process is killed with `kill -9`.
+#![allow(dead_code)]
+
+mod cluster;
+mod database;
+mod migrator;
+mod oracle;
+mod proxy;
+
+#[allow(unused_imports)]
+pub use {
+    cluster::{Cluster, Options, cluster, tools},
+    database::Database,
+    migrator::{Migrator, Run, Running, migrator},
+    oracle::{
+        assert_same, assert_same_rows, assert_same_schema, diff, fixture, reference_target, rows, schema_dump,
+    },
+    proxy::Proxy,
+};

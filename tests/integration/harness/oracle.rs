@@ -1,0 +1,128 @@
+//! What a right migration looks like: pg_dump's view of the schema, and per table a count and an order-free hash.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::database::{clean, feed};
+use super::{Cluster, Database, tools};
+
+/// Path of a file in `tests/fixtures`.
+pub fn fixture(name: &str) -> PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// `pg_dump --schema-only` of the newest major, without the lines that differ from run to run.
+#[track_caller]
+pub fn schema_dump(database: &Database) -> String {
+    normalised(&pg_dump(database, &["--schema-only"]))
+}
+
+fn normalised(dump: &str) -> String {
+    let volatile =
+        ["\\restrict ", "\\unrestrict ", "-- Dumped from database version", "-- Dumped by pg_dump version"];
+    dump.lines().filter(|l| !volatile.iter().any(|v| l.starts_with(v))).flat_map(|l| [l, "\n"]).collect()
+}
+
+#[track_caller]
+fn pg_dump(database: &Database, args: &[&str]) -> String {
+    let out = clean(tools("pg_dump"))
+        .args(args)
+        .args(["-d", &database.conninfo()])
+        .stdin(Stdio::null())
+        .output()
+        .expect("pg_dump");
+    assert!(out.status.success(), "pg_dump {}: {}", database.name, String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).expect("a dump in UTF-8")
+}
+
+/// What `pg_dump | psql` makes of a database on this server, data included when asked. Roles must be there.
+#[track_caller]
+pub fn reference_target<'a>(source: &Database, target: &'a Cluster, with_data: bool) -> Database<'a> {
+    let reference = target.database("reference");
+    let script = pg_dump(source, if with_data { &[] } else { &["--schema-only"] });
+    let (ok, _, err) = feed(reference.psql_command().args(["-f", "-"]), script.as_bytes());
+    assert!(ok, "pg_dump {} | psql: {err}", source.name);
+    reference
+}
+
+/// Lists `kind|name|count|hash` per table, matview, sequence and large object, sorted by name.
+///
+/// The hash is the sum of the rows' md5, so order does not matter and duplicates count.
+#[track_caller]
+pub fn rows(database: &Database) -> String {
+    // The alias must not be a column's name: "x" :: text would then be that column.
+    database.psql(
+        r#"
+SET search_path = ''; SET extra_float_digits = 3; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres';
+SET bytea_output = 'hex'; SET timezone = 'UTC'; SET xmloption = 'content'; SET row_security = off; SET lc_monetary = 'C';
+SELECT pg_catalog.format(
+    'SELECT %L, %L, count(*), coalesce(sum((''x'' || left(md5("pg_migrator row"::text), 16))::bit(64)::bigint::numeric), 0) FROM ONLY %I.%I AS "pg_migrator row"',
+    CASE relkind WHEN 'm' THEN 'matview' ELSE 'table' END,
+    pg_catalog.format('%I.%I', nspname, relname), nspname, relname)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+WHERE relkind IN ('r', 'm') AND nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'pg_migrator')
+  AND (relkind = 'r' OR relispopulated)
+ORDER BY nspname COLLATE "C", relname COLLATE "C"
+\gexec
+SELECT pg_catalog.format('SELECT ''sequence'', %L, last_value, is_called FROM %I.%I',
+    pg_catalog.format('%I.%I', nspname, relname), nspname, relname)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+WHERE relkind = 'S' AND nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'pg_migrator')
+ORDER BY nspname COLLATE "C", relname COLLATE "C"
+\gexec
+SELECT 'large object', oid, pg_catalog.length(pg_catalog.lo_get(oid)), pg_catalog.md5(pg_catalog.lo_get(oid))
+FROM pg_catalog.pg_largeobject_metadata ORDER BY oid;
+"#,
+    )
+}
+
+/// The target's schema is the source's (one major), or what `pg_dump | psql` makes of it (two majors).
+#[track_caller]
+pub fn assert_same_schema(source: &Database, target: &Database) {
+    let expected = if source.cluster.major == target.cluster.major {
+        schema_dump(source)
+    } else {
+        schema_dump(&reference_target(source, target.cluster, false))
+    };
+    let found = schema_dump(target);
+    assert!(expected == found, "the target's schema differs:\n{}", diff(&expected, &found));
+}
+
+/// Every table, sequence and large object has the same content on both sides.
+#[track_caller]
+pub fn assert_same_rows(source: &Database, target: &Database) {
+    let expected = if source.cluster.major < 12 && target.cluster.major >= 12 {
+        // Servers before 12 print floats with other digits than later ones do.
+        rows(&reference_target(source, target.cluster, true))
+    } else {
+        rows(source)
+    };
+    let found = rows(target);
+    assert!(expected == found, "the target's rows differ:\n{}", diff(&expected, &found));
+}
+
+/// [`assert_same_schema`] and [`assert_same_rows`].
+#[track_caller]
+pub fn assert_same(source: &Database, target: &Database) {
+    assert_same_schema(source, target);
+    assert_same_rows(source, target);
+}
+
+/// A unified diff of two texts, cut to what a person reads.
+pub fn diff(expected: &str, found: &str) -> String {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, text: &str| {
+        std::fs::write(dir.path().join(name), text).expect("a temporary file");
+    };
+    write("expected", expected);
+    write("found", found);
+    let out = Command::new("diff").args(["-U4", "expected", "found"]).current_dir(dir.path()).output();
+    let text = match out {
+        Ok(out) => String::from_utf8_lossy(&out.stdout).into_owned(),
+        Err(_) => {
+            let odd = expected.lines().zip(found.lines()).find(|(a, b)| a != b);
+            format!("first differing line: {odd:?}")
+        }
+    };
+    text.lines().take(300).flat_map(|l| [l, "\n"]).collect()
+}

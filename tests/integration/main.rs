@@ -1,0 +1,14 @@
+//! The one integration test binary: every test that needs a real PostgreSQL server lives in a module of it, so that
+//! servers are started once per process and major, and linking happens once.
+//!
+//! Servers come from `scripts/servers`; see [`harness`].
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::doc_lazy_continuation
+)]
+
+mod harness;
+mod selftest;

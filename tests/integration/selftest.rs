@@ -1,0 +1,52 @@
+//! The harness holds what it promises: servers start, die with us, and the oracles see a difference.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{Cluster, Options, Proxy, cluster, diff, reference_target, rows, schema_dump};
+
+#[test]
+fn a_shared_server_runs_sql_and_the_oracles_agree_with_themselves() {
+    let source = cluster(13).database("selftest");
+    source.psql(
+        "CREATE TABLE t (t text, \"T t\" int); INSERT INTO t VALUES ('a', 1), (NULL, 2); CREATE SEQUENCE s",
+    );
+    let target = reference_target(&source, cluster(18), true);
+    assert_eq!(rows(&source), rows(&target));
+    assert!(schema_dump(&source).contains("CREATE TABLE public.t"));
+    target.psql("UPDATE t SET t = 'b'");
+    assert_ne!(rows(&source), rows(&target));
+    assert!(diff("a\nb\n", "a\nc\n").contains("+c"));
+}
+
+#[test]
+fn a_private_server_crashes_recovers_and_goes_away() {
+    let server = Cluster::start(15, &Options::new().set("wal_level", "minimal").set("max_wal_senders", "0"));
+    let db = server.database("selftest");
+    db.psql("CREATE TABLE t AS SELECT 1");
+    server.crash_and_recover();
+    assert_eq!(db.psql("SELECT count(*) FROM t; SHOW wal_level"), "1\nminimal");
+    drop(db);
+    let folder = server.socket_dir().to_owned();
+    drop(server);
+    assert!(!folder.exists());
+}
+
+#[test]
+fn the_proxy_delays_cuts_and_swallows() {
+    let server = cluster(18);
+    let proxy = Proxy::start(server.port, Duration::from_millis(20));
+    let through = server.maintenance().conninfo_as("postgres", proxy.port);
+    let psql = |sql: &str| {
+        let mut command = server.maintenance().psql_command();
+        command.args(["-d", &through, "-c", sql]).output().unwrap()
+    };
+    let started = Instant::now();
+    assert!(psql("SELECT 1").status.success());
+    assert!(started.elapsed() > Duration::from_millis(80));
+    // Bandwidth is not the delay's: 32 MB take nothing like 500 chunks of 20 ms each.
+    let started = Instant::now();
+    assert_eq!(psql("SELECT repeat('x', 32000000)").stdout.len(), 32_000_001);
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    proxy.cut_after(100_000);
+    assert!(!psql("SELECT repeat('x', 32000000)").status.success());
+}
