@@ -1,6 +1,16 @@
-//! What every reader gets: the session, and the server's version to branch on.
+//! What every reader gets: the session, the server's version to branch on, and the common conditions of
+//! catalog queries.
 
-use crate::pg::Session;
+use super::DumpError;
+use crate::pg::{Row, Session};
+
+/// The name of the schema that holds the tool's own journal; never migrated.
+pub(super) const JOURNAL_SCHEMA: &str = "pg_migrator";
+
+/// Condition on `pg_namespace n`: a schema that belongs to the user. The prefix `pg_` is reserved for the
+/// server (`IsReservedName`), so it covers `pg_catalog`, `pg_toast`, and all temporary schemas.
+pub(super) const USER_NAMESPACE: &str =
+    "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> 'pg_migrator'";
 
 /// The catalogs of one database under one snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -9,4 +19,21 @@ pub(crate) struct Catalogs<'a> {
     pub session: &'a Session,
     /// `server_version_num`.
     pub version: u32,
+}
+
+impl Catalogs<'_> {
+    /// Whether the server is of this major version or newer.
+    pub(super) fn at_least(&self, major: u32) -> bool {
+        self.version >= major * 10_000
+    }
+
+    /// `new` where the server has this major version, else `old`: for columns that came later.
+    pub(super) fn since<'s>(&self, major: u32, new: &'s str, old: &'s str) -> &'s str {
+        if self.at_least(major) { new } else { old }
+    }
+
+    /// Runs one query.
+    pub(super) async fn query(&self, what: &str, sql: &str) -> Result<Vec<Row>, DumpError> {
+        Ok(self.session.query(what, sql).await?)
+    }
 }

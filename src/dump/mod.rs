@@ -3,7 +3,98 @@
 //! One reader per object kind, each a fixed number of queries whatever the number of objects; all readers of
 //! one session are pipelined. Modelled on pg_dump's `getSchemaData` (`src/bin/pg_dump/common.c`). Invariant: the
 //! session is inside a `REPEATABLE READ READ ONLY` transaction, so that all readers see the same catalogs.
+//!
+//! Readers read every user object, members of extensions included; what takes part is decided once, for all
+//! kinds, by the pure `select`.
 
+mod aggregate;
 mod catalogs;
+mod comment;
+mod composite;
+mod constraint;
+mod default_acl;
+mod depend;
+mod domain;
+mod enum_type;
 mod error;
+mod extension;
+mod function;
+mod index;
+mod large_object;
+mod lock;
+mod matview;
+mod member;
+mod namespace;
+mod policy;
+mod range;
+mod rule;
+mod select;
+mod sequence;
+mod table;
+mod trigger;
+mod unsupported;
+mod view;
+
+use std::pin::Pin;
+
+use catalogs::Catalogs;
 pub use error::DumpError;
+use futures_util::future::try_join_all;
+
+use crate::config::Filter;
+use crate::pg::Session;
+use crate::schema::{Object, Schema};
+
+/// Locks what `filter` selects and reads it. The session must be inside a `REPEATABLE READ READ ONLY`
+/// transaction, which keeps the locks until it ends.
+///
+/// # Errors
+/// [`DumpError::Lock`] when a table cannot be locked; [`DumpError::Sql`] when a catalog query fails.
+pub async fn read(session: &Session, filter: &Filter) -> Result<Schema, DumpError> {
+    let c = Catalogs { session, version: session.version() };
+    lock::lock_tables(&c, filter).await?;
+    let (objects, (depends, aliases), unsupported, members, comments) = tokio::try_join!(
+        read_objects(&c),
+        depend::read(&c),
+        unsupported::read(&c),
+        member::read(&c),
+        comment::read(&c),
+    )?;
+    let schema = Schema {
+        server_version: c.version,
+        objects,
+        depends,
+        aliases,
+        unsupported,
+        extension_data: Vec::new(),
+        left_out: Vec::new(),
+    };
+    Ok(select::select(schema, &members, comments, filter))
+}
+
+/// Runs the reader of every kind, all at once.
+async fn read_objects(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
+    type Reading<'r> = Pin<Box<dyn Future<Output = Result<Vec<Object>, DumpError>> + Send + 'r>>;
+    let readers: Vec<Reading<'_>> = vec![
+        Box::pin(namespace::read(c)),
+        Box::pin(extension::read(c)),
+        Box::pin(enum_type::read(c)),
+        Box::pin(domain::read(c)),
+        Box::pin(composite::read(c)),
+        Box::pin(range::read(c)),
+        Box::pin(function::read(c)),
+        Box::pin(aggregate::read(c)),
+        Box::pin(default_acl::read(c)),
+        Box::pin(sequence::read(c)),
+        Box::pin(table::read(c)),
+        Box::pin(index::read(c)),
+        Box::pin(constraint::read(c)),
+        Box::pin(large_object::read(c)),
+        Box::pin(view::read(c)),
+        Box::pin(matview::read(c)),
+        Box::pin(rule::read(c)),
+        Box::pin(trigger::read(c)),
+        Box::pin(policy::read(c)),
+    ];
+    Ok(try_join_all(readers).await?.into_iter().flatten().collect())
+}

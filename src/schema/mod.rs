@@ -45,7 +45,7 @@ pub use index::Index;
 pub use large_object::LargeObject;
 pub use matview::MaterializedView;
 pub use namespace::Namespace;
-pub use object::{Address, Comment, Definition, Object, class};
+pub use object::{Address, Comment, CommentOn, Definition, Object, class};
 pub use policy::Policy;
 pub use range::RangeType;
 pub use rule::Rule;

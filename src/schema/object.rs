@@ -58,11 +58,24 @@ impl Address {
     }
 }
 
-/// A comment on an object or on one of its columns.
+/// What a comment of an object is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommentOn {
+    /// The object itself.
+    Itself,
+    /// The column (or composite type's attribute) of this name.
+    Column(String),
+    /// The constraint of this name that is written with the table or domain.
+    Constraint(String),
+    /// The index of a constraint, which has the constraint's name.
+    Index,
+}
+
+/// A comment on an object or on a part of it that is no [`Object`] of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
-    /// `None`: on the object itself; else on the column of this name.
-    pub column: Option<String>,
+    /// What it is on.
+    pub on: CommentOn,
     /// The text, as stored.
     pub text: String,
 }
@@ -77,11 +90,15 @@ pub struct Object {
     pub namespace: Option<String>,
     /// Its name, unquoted.
     pub name: String,
+    /// The relation it belongs to and goes with, for an index, a constraint, a trigger, a rule, a policy, and a
+    /// sequence owned by a column; `None` for everything else.
+    pub parent: Option<Address>,
     /// Owning role, unquoted; `None` for kinds without an owner of their own.
     pub owner: Option<String>,
-    /// Privileges where they differ from what the object gets when created; `None`: nothing to say.
+    /// Privileges where they differ from what the object gets when created; `None`: nothing to say. Readers
+    /// leave it `None`: `dump/acl.rs` fills it for all kinds.
     pub acl: Option<Acl>,
-    /// Comments on it and on its columns.
+    /// Comments on it and on its columns. Readers leave it empty: `dump/comment.rs` fills it for all kinds.
     pub comments: Vec<Comment>,
     /// What only this kind has.
     pub definition: Definition,

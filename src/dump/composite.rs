@@ -1,0 +1,10 @@
+//! Reads composite types.
+
+use super::DumpError;
+use super::catalogs::Catalogs;
+use crate::schema::Object;
+
+/// All composite types.
+pub(super) async fn read(_: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
+    Ok(Vec::new())
+}

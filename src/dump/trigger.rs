@@ -1,0 +1,10 @@
+//! Reads triggers.
+
+use super::DumpError;
+use super::catalogs::Catalogs;
+use crate::schema::Object;
+
+/// All triggers.
+pub(super) async fn read(_: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
+    Ok(Vec::new())
+}
