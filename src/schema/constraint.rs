@@ -1,5 +1,154 @@
-//! Constraints made after the data: primary, unique, exclusion, foreign.
+//! Constraints made after the rows: primary keys, unique, exclusion and foreign key constraints, and the check and
+//! not-null constraints that are `NOT VALID`.
+//!
+//! Invariant: a constraint on a partition that comes from the partitioned table's is either attached to it (keys) or
+//! not in the model at all (foreign keys, checks), because making the parent's makes it.
 
-/// Constraints made after the data: primary, unique, exclusion, foreign.
-#[derive(Clone, Debug, Default)]
-pub struct Constraint {}
+use super::RenderOptions;
+use super::index::{IndexMarks, attach};
+use super::object::{Address, Object};
+use super::quote::quote_ident;
+use super::table::Relative;
+
+/// A constraint made after the rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constraint {
+    /// Which sort.
+    pub kind: ConstraintKind,
+    /// The table it is on.
+    pub table: Relative,
+    /// Whether that table is partitioned.
+    pub table_partitioned: bool,
+    /// As `pg_get_constraintdef` has it: `PRIMARY KEY (…)`, `FOREIGN KEY … NOT VALID`, …
+    pub definition: String,
+    /// The index behind it: primary, unique and exclusion constraints.
+    pub index: Option<ConstraintIndex>,
+    /// A foreign key's other table.
+    pub referenced: Option<Address>,
+    /// The index on that table that a foreign key rests on.
+    pub referenced_index: Option<Address>,
+    /// Validated: a foreign key that is not is made without reading the rows.
+    pub valid: bool,
+}
+
+/// The sorts of constraints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConstraintKind {
+    /// `PRIMARY KEY`
+    Primary,
+    /// `UNIQUE`
+    Unique,
+    /// `EXCLUDE`
+    Exclusion,
+    /// `FOREIGN KEY`
+    Foreign,
+    /// `CHECK … NOT VALID`
+    Check,
+    /// `NOT NULL … NOT VALID` (18 and later)
+    NotNull,
+}
+
+/// The index that a constraint owns; it has the constraint's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConstraintIndex {
+    /// Its own address.
+    pub address: Address,
+    /// `CREATE UNIQUE INDEX …` as `pg_get_indexdef` has it.
+    pub definition: String,
+    /// Storage options as they stand between the parentheses of `WITH (…)`.
+    pub options: Vec<String>,
+    /// What else hangs on it.
+    pub marks: IndexMarks,
+    /// The index it is a partition of.
+    pub partition_of: Option<Relative>,
+    /// `WITHOUT OVERLAPS` (18 and later): a GiST index, which cannot be made first.
+    pub period: bool,
+    /// Size in blocks on the source (`relpages`), for planning.
+    pub pages: u32,
+    /// Tablespace where it is not the database's, unquoted. Not carried: an unsupported property.
+    pub tablespace: Option<String>,
+}
+
+impl Constraint {
+    /// What must have been made before its index is attached: the index that that one is a partition of.
+    pub fn attaches_to(&self) -> Option<Address> {
+        self.index.as_ref().and_then(|i| i.partition_of.as_ref()).map(|p| p.address)
+    }
+
+    /// `DEFERRABLE …` as `pg_get_constraintdef` ends with it, and what is before it.
+    fn split_deferrable(&self) -> (&str, &'static str) {
+        const ENDS: [&str; 2] = [" DEFERRABLE INITIALLY DEFERRED", " DEFERRABLE"];
+        for end in ENDS {
+            if let Some(head) = self.definition.strip_suffix(end) {
+                return (head, end);
+            }
+        }
+        (&self.definition, "")
+    }
+
+    /// The statements that make it; the first one is the work.
+    pub fn create(&self, object: &Object, _options: &RenderOptions) -> Vec<String> {
+        let (table, name) = (&self.table.name, quote_ident(&object.name));
+        // A foreign key on a partitioned table, and a check, hold for the children too.
+        let only = match self.kind {
+            ConstraintKind::Check | ConstraintKind::NotNull => "",
+            ConstraintKind::Foreign if self.table_partitioned => "",
+            _ => "ONLY ",
+        };
+        let (definition, deferrable) = self.split_deferrable();
+        let mut first = format!("ALTER TABLE {only}{table}\n    ADD CONSTRAINT {name} {definition}");
+        if let Some(index) = &self.index {
+            // An exclusion constraint's definition has its index's options already.
+            if !index.options.is_empty() && self.kind != ConstraintKind::Exclusion {
+                first.push_str(&format!(" WITH ({})", index.options.join(", ")));
+            }
+        }
+        first.push_str(deferrable);
+        let mut out = vec![first];
+        if let Some(index) = &self.index {
+            out.extend(index.marks.statements(object, table));
+            out.extend(index.partition_of.as_ref().map(|parent| attach(parent, object)));
+        }
+        out
+    }
+
+    /// A key as (its index, made under a lock that lets other indexes be built; the constraint made of that index), in
+    /// place of the first statement. `None` where PostgreSQL has no such way: not a key, or on a partitioned table.
+    pub fn index_first(&self, object: &Object) -> Option<(String, String)> {
+        let words = match self.kind {
+            ConstraintKind::Primary => "PRIMARY KEY",
+            ConstraintKind::Unique => "UNIQUE",
+            _ => return None,
+        };
+        let index = self.index.as_ref().filter(|i| !self.table_partitioned && !i.period)?;
+        // A primary key over such an index (old servers let one be made) is no longer taken.
+        if self.kind == ConstraintKind::Primary && index.definition.contains("NULLS NOT DISTINCT") {
+            return None;
+        }
+        let name = quote_ident(&object.name);
+        let (_, deferrable) = self.split_deferrable();
+        let attach = format!(
+            "ALTER TABLE ONLY {}\n    ADD CONSTRAINT {name} {words} USING INDEX {name}{deferrable}",
+            self.table.name
+        );
+        Some((index.definition.clone(), attach))
+    }
+
+    /// The statements that drop it: a foreign key, which may stand in the way of dropping its tables one by one.
+    /// Any other goes with its table.
+    pub fn drop(&self, object: &Object) -> Vec<String> {
+        if self.kind != ConstraintKind::Foreign {
+            return Vec::new();
+        }
+        vec![format!(
+            "ALTER TABLE IF EXISTS {} DROP CONSTRAINT IF EXISTS {}",
+            self.table.name,
+            quote_ident(&object.name)
+        )]
+    }
+
+    /// How `COMMENT ON` names it.
+    pub fn reference(&self, object: &Object) -> String {
+        format!("CONSTRAINT {} ON {}", quote_ident(&object.name), self.table.name)
+    }
+}

@@ -1,5 +1,150 @@
-//! Sequences.
+//! Sequences: free ones, those owned by a column, and those behind identity columns.
+//!
+//! Invariant: an identity column's sequence is made by making the column an identity, never by `CREATE SEQUENCE`;
+//! its owner is the table's.
 
-/// Sequences.
-#[derive(Clone, Debug, Default)]
-pub struct Sequence {}
+use super::RenderOptions;
+use super::column::Identity;
+use super::object::{Address, Object};
+use super::quote::{quote_ident, quote_literal};
+use super::table::Relative;
+
+/// A sequence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sequence {
+    /// `bigint`, `integer` or `smallint`.
+    pub data_type: String,
+    /// `START WITH`
+    pub start: i64,
+    /// `INCREMENT BY`
+    pub increment: i64,
+    /// `MINVALUE`
+    pub min: i64,
+    /// `MAXVALUE`
+    pub max: i64,
+    /// `CACHE`
+    pub cache: i64,
+    /// `CYCLE`
+    pub cycle: bool,
+    /// `UNLOGGED` (15 and later).
+    pub unlogged: bool,
+    /// The column that owns it.
+    pub owned_by: Option<OwnedBy>,
+    /// The sequence of an identity column, [`Sequence::owned_by`] says which.
+    pub identity: Option<Identity>,
+    /// `last_value` and `is_called`; `None`: the role that read the schema may not read this sequence.
+    pub value: Option<(i64, bool)>,
+}
+
+/// The column a sequence belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedBy {
+    /// Its table.
+    pub table: Relative,
+    /// Whether that table is unlogged.
+    pub table_unlogged: bool,
+    /// Its name, unquoted.
+    pub column: String,
+}
+
+impl Sequence {
+    /// The table that must exist before it: an identity sequence's. A sequence that is merely owned comes before the
+    /// table whose default calls it, and is tied to it afterwards ([`Sequence::own`]).
+    pub fn needs_table(&self) -> Option<Address> {
+        self.identity.and(self.owned_by.as_ref()).map(|o| o.table.address)
+    }
+
+    /// The statements that make it.
+    pub fn create(&self, object: &Object, _options: &RenderOptions) -> Vec<String> {
+        let name = object.qualified_name();
+        let identity = self.identity.zip(self.owned_by.as_ref());
+        let mut out = match identity {
+            Some((identity, owner)) => format!(
+                "ALTER TABLE {} ALTER COLUMN {} ADD GENERATED {} AS IDENTITY (\n    SEQUENCE NAME {name}",
+                owner.table.name,
+                quote_ident(&owner.column),
+                match identity {
+                    Identity::Always => "ALWAYS",
+                    Identity::ByDefault => "BY DEFAULT",
+                }
+            ),
+            None => {
+                let unlogged = if self.unlogged { "UNLOGGED " } else { "" };
+                let mut out = format!("CREATE {unlogged}SEQUENCE {name}");
+                if self.data_type != "bigint" {
+                    out.push_str(&format!("\n    AS {}", self.data_type));
+                }
+                out
+            }
+        };
+        out.push_str(&format!("\n    START WITH {}\n    INCREMENT BY {}", self.start, self.increment));
+        let (min, max) = self.default_bounds();
+        if Some(self.min) == min {
+            out.push_str("\n    NO MINVALUE");
+        } else {
+            out.push_str(&format!("\n    MINVALUE {}", self.min));
+        }
+        if Some(self.max) == max {
+            out.push_str("\n    NO MAXVALUE");
+        } else {
+            out.push_str(&format!("\n    MAXVALUE {}", self.max));
+        }
+        out.push_str(&format!("\n    CACHE {}", self.cache));
+        if self.cycle {
+            out.push_str("\n    CYCLE");
+        }
+        let mut statements = vec![out];
+        if let Some((_, owner)) = identity {
+            statements[0].push_str("\n)");
+            if self.unlogged != owner.table_unlogged {
+                let to = if self.unlogged { "UNLOGGED" } else { "LOGGED" };
+                statements.push(format!("ALTER SEQUENCE {name} SET {to}"));
+            }
+        }
+        statements
+    }
+
+    /// The bounds that the sequence gets when none are given (`init_params` in `sequence.c`).
+    fn default_bounds(&self) -> (Option<i64>, Option<i64>) {
+        let (lowest, highest) = match self.data_type.as_str() {
+            "smallint" => (i64::from(i16::MIN), i64::from(i16::MAX)),
+            "integer" => (i64::from(i32::MIN), i64::from(i32::MAX)),
+            "bigint" => (i64::MIN, i64::MAX),
+            _ => return (None, None),
+        };
+        if self.increment > 0 { (Some(1), Some(highest)) } else { (Some(lowest), Some(-1)) }
+    }
+
+    /// Ties it to the column that owns it; needs both. `None` for free and identity sequences.
+    pub fn own(&self, object: &Object) -> Option<String> {
+        let owner = self.owned_by.as_ref().filter(|_| self.identity.is_none())?;
+        Some(format!(
+            "ALTER SEQUENCE {} OWNED BY {}.{}",
+            object.qualified_name(),
+            owner.table.name,
+            quote_ident(&owner.column)
+        ))
+    }
+
+    /// The query that sets its value; `None` where that could not be read.
+    pub fn setval(&self, object: &Object) -> Option<String> {
+        let (last, called) = self.value?;
+        Some(format!(
+            "SELECT pg_catalog.setval({}, {last}, {called})",
+            quote_literal(&object.qualified_name())
+        ))
+    }
+
+    /// The statements that drop it. One behind an identity column goes with its table.
+    pub fn drop(&self, object: &Object) -> Vec<String> {
+        match self.identity {
+            Some(_) => Vec::new(),
+            None => vec![format!("DROP SEQUENCE IF EXISTS {}", object.qualified_name())],
+        }
+    }
+
+    /// How `COMMENT ON` and `ALTER … OWNER TO` name it.
+    pub fn reference(&self, object: &Object) -> String {
+        format!("SEQUENCE {}", object.qualified_name())
+    }
+}
