@@ -1,0 +1,275 @@
+//! The raw command line, as clap reads it: names, help and types, nothing decided.
+//!
+//! Invariant: every value here is only well-formed; [`super::invocation`] checks what the values mean
+//! together, so that all messages about meaning are in one place.
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use super::size::{parse_bytes, parse_kilobytes};
+
+/// Moves a PostgreSQL database from one server to another, without pg_dump, pg_restore or libpq.
+#[derive(Debug, Parser)]
+#[command(name = "pg_migrator", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 something is left for you to do, 2 usage, 3 the source failed, \
+4 the target failed, 5 interrupted (the same command goes on or starts over).")]
+pub(crate) struct RawArgs {
+    #[command(flatten)]
+    pub(crate) migrate: MigrateArgs,
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+    #[command(subcommand)]
+    pub(crate) command: Option<RawCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RawCommand {
+    /// Only look: report everything that would stop or disturb a migration, change nothing.
+    Check(CheckArgs),
+    /// Print the source's schema as an SQL script that psql accepts.
+    Schema(SchemaArgs),
+    /// Compare source and target table by table: row counts and hashes.
+    Verify(VerifyArgs),
+    /// Measure.
+    Bench(BenchArgs),
+}
+
+/// How the source is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct SourceArgs {
+    /// Where to read: a connection string (`host=… dbname=…` or `postgresql://…`); or set PG_MIGRATOR_SOURCE.
+    #[arg(long, value_name = "CONNINFO")]
+    pub(crate) source: Option<String>,
+}
+
+/// How the target is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct TargetArgs {
+    /// Where to write: a connection string to an existing database; or set PG_MIGRATOR_TARGET.
+    #[arg(long, value_name = "CONNINFO")]
+    pub(crate) target: Option<String>,
+}
+
+/// What takes part.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "What to migrate")]
+pub(crate) struct FilterArgs {
+    /// Migrate only schemas that fit; `*` stands for any run of characters; repeatable.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) include_schema: Vec<String>,
+    /// Leave out schemas that fit; wins over --include-schema; repeatable.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude_schema: Vec<String>,
+    /// Migrate only tables that fit (`table` or `schema.table`); repeatable.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) include_table: Vec<String>,
+    /// Leave out tables that fit; wins over --include-table; repeatable.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude_table: Vec<String>,
+}
+
+/// What is left off the objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct OwnershipArgs {
+    /// Do not set owners: everything belongs to the role that connects to the target.
+    #[arg(long)]
+    pub(crate) no_owner: bool,
+    /// Do not set grants and default privileges.
+    #[arg(long)]
+    pub(crate) no_privileges: bool,
+}
+
+/// The migration itself: the flags without a subcommand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct MigrateArgs {
+    /// offline: copy everything once, while nobody writes to the source.
+    #[arg(long, value_name = "MODE")]
+    pub(crate) mode: Option<Mode>,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Connection pairs that copy, and index builders, at once [default: 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Drop what the migration would create before it starts; nothing outside the migrated schemas.
+    #[arg(long)]
+    pub(crate) drop_target_first: bool,
+    /// Go on after an object fails; skip what needs it, list both at the end, exit 1.
+    #[arg(long)]
+    pub(crate) allow_restore_errors: bool,
+    /// Go on although the source holds objects that this version does not carry.
+    #[arg(long)]
+    pub(crate) allow_unsupported: bool,
+    #[command(flatten)]
+    pub(crate) ownership: OwnershipArgs,
+    /// Memory for each index build on the target: a number of kB, or with a unit, such as 1GB.
+    #[arg(long, value_name = "SIZE", value_parser = parse_kilobytes)]
+    pub(crate) maintenance_work_mem: Option<u64>,
+    /// Split tables larger than this into parts that are copied side by side; 0: never [default: 256MB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) split_bytes: Option<u64>,
+    /// The name of this migration, and of the subscription in online mode [default: pg_migrator].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subscription_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) online: OnlineArgs,
+}
+
+/// Flags that only online mode uses; accepted, and without effect, in offline mode.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Online mode (accepted and unused in offline mode)")]
+pub(crate) struct OnlineArgs {
+    /// The replication slot on the source.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) slot_name: Option<String>,
+    /// The publication on the source.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) publication: Option<String>,
+    /// Below this lag the migration is CaughtUp.
+    #[arg(long, value_name = "N")]
+    pub(crate) lag_threshold_bytes: Option<u64>,
+    /// Seconds between heartbeats.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) cutover_poll_secs: Option<u64>,
+    /// Keep the subscription and the slot after cutover.
+    #[arg(long)]
+    pub(crate) keep_subscription: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Copy once; nobody writes to the source meanwhile
+    Offline,
+    /// Copy, then follow the source's changes until cutover (not in this version)
+    Online,
+}
+
+/// `pg_migrator check`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Print one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The --jobs the migration will be run with [default: 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Judge as for a migration with --drop-target-first.
+    #[arg(long)]
+    pub(crate) drop_target_first: bool,
+    /// Judge as for a migration with --allow-unsupported.
+    #[arg(long)]
+    pub(crate) allow_unsupported: bool,
+    #[command(flatten)]
+    pub(crate) ownership: OwnershipArgs,
+    /// The --subscription-name the migration will be run with [default: pg_migrator].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subscription_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+/// `pg_migrator schema`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SchemaArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Print only this section; repeatable [default: pre-data and post-data].
+    #[arg(long, value_name = "SECTION")]
+    pub(crate) section: Vec<SectionArg>,
+    #[command(flatten)]
+    pub(crate) ownership: OwnershipArgs,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SectionArg {
+    /// Everything that must be there before rows are
+    PreData,
+    /// Sequence values and the like
+    Data,
+    /// Indexes, constraints, triggers, rules
+    PostData,
+}
+
+/// `pg_migrator verify`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Tables compared at once [default: 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Print one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+/// `pg_migrator bench`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) what: BenchWhat,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum BenchWhat {
+    /// Copy the source to the target and say how long it took, beside pg_dump | pg_restore where those are found.
+    Copy {
+        #[command(flatten)]
+        source: SourceArgs,
+        #[command(flatten)]
+        target: TargetArgs,
+        /// Connection pairs [default: 4].
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+        jobs: Option<u16>,
+    },
+}
+
+/// How the tool talks.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct ConsoleArgs {
+    /// Narration on stderr: text for people, json for one event per line.
+    #[arg(long, value_name = "FORMAT", global = true, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Say more; twice for everything.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say only warnings and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Colour on stderr.
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub(crate) color: ColorChoice,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// Where stderr is a terminal and NO_COLOR is not set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
