@@ -1,5 +1,6 @@
 //! pg_migrator moves a PostgreSQL database from one server to another, without `pg_dump`, `pg_restore` or libpq.
 
+pub mod cli;
 pub mod config;
 pub mod dump;
 pub mod error;

@@ -1,3 +1,5 @@
 //! argv → exit code.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    pg_migrator::cli::main().into()
+}

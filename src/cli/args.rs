@@ -10,8 +10,10 @@ use super::size::{parse_bytes, parse_kilobytes};
 /// Moves a PostgreSQL database from one server to another, without pg_dump, pg_restore or libpq.
 #[derive(Debug, Parser)]
 #[command(name = "pg_migrator", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 something is left for you to do, 2 usage, 3 the source failed, \
-4 the target failed, 5 interrupted (the same command goes on or starts over).")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 something is left for you to do, 2 usage, 3 the source failed, \
+4 the target failed, 5 interrupted (the same command goes on or starts over)."
+)]
 pub(crate) struct RawArgs {
     #[command(flatten)]
     pub(crate) migrate: MigrateArgs,

@@ -11,6 +11,7 @@ use super::args::{
 };
 use crate::config::{Filter, RestoreOptions};
 use crate::error::Side;
+use crate::migration::Config;
 use crate::pg::Server;
 use crate::schema::Section;
 
@@ -65,11 +66,11 @@ pub(crate) enum Verbosity {
 /// One command, ready to run.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Migrate(Box<Migrate>),
-    Check(Box<Migrate>, Output),
+    Migrate(Box<Config>),
+    Check(Box<Config>, Output),
     Schema(Box<SchemaScript>),
     Verify(Box<Verify>, Output),
-    BenchCopy(Box<Migrate>),
+    BenchCopy(Box<Config>),
 }
 
 /// What goes to stdout.
@@ -77,16 +78,6 @@ pub(crate) enum Command {
 pub(crate) enum Output {
     Text,
     Json,
-}
-
-/// An offline migration, or the check of one.
-#[derive(Clone, Debug)]
-pub(crate) struct Migrate {
-    pub(crate) source: Server,
-    pub(crate) target: Server,
-    pub(crate) filter: Filter,
-    pub(crate) restore: RestoreOptions,
-    pub(crate) subscription_name: String,
 }
 
 /// The source's schema as a script.
@@ -161,7 +152,7 @@ fn output(json: bool) -> Output {
     if json { Output::Json } else { Output::Text }
 }
 
-fn migrate(raw: MigrateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Migrate, UsageError> {
+fn migrate(raw: MigrateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, UsageError> {
     match raw.mode {
         None => return Err(UsageError::ModeMissing),
         Some(Mode::Online) => return Err(UsageError::OnlineNotYet),
@@ -174,7 +165,7 @@ fn migrate(raw: MigrateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Mig
         name("publication", publication)?;
     }
     let MigrateArgs { ownership: OwnershipArgs { no_owner, no_privileges }, .. } = raw;
-    Ok(Migrate {
+    Ok(Config {
         source: source(raw.source, env)?,
         target: target(raw.target, env)?,
         filter: filter(raw.filter)?,
@@ -192,7 +183,7 @@ fn migrate(raw: MigrateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Mig
     })
 }
 
-fn check(raw: CheckArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Migrate, UsageError> {
+fn check(raw: CheckArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, UsageError> {
     migrate(
         MigrateArgs {
             mode: Some(Mode::Offline),
@@ -330,10 +321,7 @@ mod tests {
         run_with(args, &|_| None)
     }
 
-    fn run_with(
-        args: &[&str],
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<(Command, Console), String> {
+    fn run_with(args: &[&str], env: &dyn Fn(&str) -> Option<String>) -> Result<(Command, Console), String> {
         let argv = std::iter::once("pg_migrator").chain(args.iter().copied());
         let raw = RawArgs::try_parse_from(argv).map_err(|e| e.to_string())?;
         resolve(raw, env).map_err(|e| e.to_string())
@@ -457,7 +445,17 @@ mod tests {
 
     #[test]
     fn sections_come_in_order_and_once() {
-        let args = ["schema", "--source", "h", "--section", "post-data", "--section", "pre-data", "--section", "pre-data"];
+        let args = [
+            "schema",
+            "--source",
+            "h",
+            "--section",
+            "post-data",
+            "--section",
+            "pre-data",
+            "--section",
+            "pre-data",
+        ];
         let (Command::Schema(s), _) = run(&args).unwrap() else { panic!("another command") };
         assert_eq!(s.sections, [Section::PreData, Section::PostData]);
     }

@@ -91,7 +91,10 @@ fn restore(shown: Vec<OsString>, hidden: &[u8]) -> Vec<OsString> {
     let mut out = Vec::with_capacity(shown.len());
     for arg in shown {
         let text = arg.to_str().unwrap_or_default();
-        let flag = text.split_once('=').filter(|(f, v)| FLAGS.contains(f) && *v == HIDDEN).map(|(f, _)| f.to_owned());
+        let flag = text
+            .split_once('=')
+            .filter(|(f, v)| FLAGS.contains(f) && *v == HIDDEN)
+            .map(|(f, _)| f.to_owned());
         let follows = !value_follows && FLAGS.contains(&text);
         out.push(match flag {
             Some(flag) => format!("{flag}={}", values.next().unwrap_or_default()).into(),
@@ -171,7 +174,16 @@ mod tests {
         let (shown, hidden) = split(&argv);
         assert_eq!(
             shown,
-            os(&["pg_migrator", "--source", "(hidden)", "--target=(hidden)", "--jobs", "2", "--source", "host=a"])
+            os(&[
+                "pg_migrator",
+                "--source",
+                "(hidden)",
+                "--target=(hidden)",
+                "--jobs",
+                "2",
+                "--source",
+                "host=a"
+            ])
         );
         assert_eq!(restore(shown, &hidden), argv);
     }

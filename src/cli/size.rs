@@ -11,7 +11,11 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
 pub(crate) fn parse_kilobytes(text: &str) -> Result<u64, String> {
     let kilobytes = parse(text, 1024)? / 1024;
     // The bounds of the server's own setting on a 64-bit machine (1 MB to 2 TB; 18 reads from 64 kB).
-    if (1024..=2_147_483_647).contains(&kilobytes) { Ok(kilobytes) } else { Err("must be between 1MB and 2TB".into()) }
+    if (1024..=2_147_483_647).contains(&kilobytes) {
+        Ok(kilobytes)
+    } else {
+        Err("must be between 1MB and 2TB".into())
+    }
 }
 
 fn parse(text: &str, bare: u64) -> Result<u64, String> {
@@ -27,8 +31,9 @@ fn parse(text: &str, bare: u64) -> Result<u64, String> {
         "t" | "tb" => 1u64 << 40,
         _ => return Err("expected a number with an optional unit: B, kB, MB, GB or TB".into()),
     };
-    let number: u64 =
-        number.parse().map_err(|_| "expected a number with an optional unit: B, kB, MB, GB or TB".to_owned())?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "expected a number with an optional unit: B, kB, MB, GB or TB".to_owned())?;
     number.checked_mul(factor).ok_or_else(|| "too large".into())
 }
 

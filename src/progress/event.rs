@@ -27,6 +27,7 @@ impl std::fmt::Display for Phase {
 /// One thing that happened. Names and fields are part of the `--log-format json` contract.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[allow(missing_docs)]
 pub enum Event {
     /// A phase began.
     PhaseStarted { phase: Phase },

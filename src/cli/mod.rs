@@ -1,0 +1,93 @@
+//! From argv to an exit code: raw arguments → checked config → one command → what is printed.
+//!
+//! One file per command. Invariant: stdout is data, stderr is narration; no connection string is ever printed.
+
+mod args;
+mod display;
+mod invocation;
+mod migrate;
+mod secret;
+mod size;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use args::RawArgs;
+use display::{Display, Level, Voice};
+use invocation::{Command, UsageError};
+
+use crate::error::ExitCode;
+
+/// Runs the command line of this process to its end.
+pub fn main() -> ExitCode {
+    let argv = match secret::arguments() {
+        Ok(argv) => argv,
+        Err(e) => {
+            complain(&format!(
+                "[ERROR] the passwords on the command line cannot be hidden: {e}; \
+                 give them in PGPASSWORD or a password file instead"
+            ));
+            return ExitCode::Usage;
+        }
+    };
+    let raw = match RawArgs::try_parse_from(&argv) {
+        Ok(raw) => raw,
+        Err(e) => return refuse(&e, &argv),
+    };
+    let console = invocation::console(&raw.console);
+    let resolved = invocation::resolve(raw, &|name| std::env::var(name).ok());
+    let live = matches!(resolved, Ok((Command::Migrate(_), _)));
+    let mut display = Display::start(console, live);
+    let voice = display.voice();
+    let code = match resolved {
+        Ok((command, _)) => run(command, &voice),
+        Err(e) => usage(&e, &voice),
+    };
+    display.finish();
+    code
+}
+
+fn run(command: Command, voice: &Voice) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            voice.say(Level::Error, &format!("no threads can be started: {e}"));
+            return ExitCode::OperatorMustAct;
+        }
+    };
+    let code = runtime.block_on(async {
+        match command {
+            Command::Migrate(config) => migrate::run(*config, voice).await,
+            _ => ExitCode::Usage,
+        }
+    });
+    // Connections end with the process; nothing is left that anyone waits for.
+    runtime.shutdown_background();
+    code
+}
+
+fn usage(error: &UsageError, voice: &Voice) -> ExitCode {
+    voice.say(Level::Error, &format!("{error}\nTry 'pg_migrator --help'."));
+    ExitCode::Usage
+}
+
+/// clap's own answers: help and version on stdout, everything else is a usage error.
+fn refuse(error: &clap::Error, argv: &[OsString]) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            ExitCode::Done
+        }
+        _ => {
+            complain(secret::redact(&error.render().to_string(), argv).trim_end());
+            ExitCode::Usage
+        }
+    }
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
