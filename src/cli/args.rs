@@ -91,7 +91,7 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
     /// Connection pairs that copy, and index builders, at once [default: 4].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
     /// Drop what the migration would create before it starts; nothing outside the migrated schemas.
     #[arg(long)]
@@ -130,10 +130,10 @@ pub(crate) struct OnlineArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) publication: Option<String>,
     /// Below this lag the migration is CaughtUp.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) lag_threshold_bytes: Option<u64>,
     /// Seconds between heartbeats.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) cutover_poll_secs: Option<u64>,
     /// Keep the subscription and the slot after cutover.
     #[arg(long)]
@@ -159,7 +159,7 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// The --jobs the migration will be run with [default: 4].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
     /// Judge as for a migration with --drop-target-first.
     #[arg(long)]
@@ -208,7 +208,7 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
     /// Tables compared at once [default: 4].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) jobs: Option<u16>,
     /// Print one JSON object on stdout.
     #[arg(long)]
@@ -233,7 +233,7 @@ pub(crate) enum BenchWhat {
         #[command(flatten)]
         target: TargetArgs,
         /// Connection pairs [default: 4].
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+        #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
         jobs: Option<u16>,
     },
 }

@@ -429,7 +429,33 @@ mod tests {
             vec!["--source", "a", "--source", "b"],
         ];
         let shown: Vec<String> = cases.iter().map(|c| refusal(c)).collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @r#"
+--mode is required: `--mode offline` copies everything once
+--mode is required: `--mode offline` copies everything once
+--mode online is not in this version: use --mode offline, which needs the source to be quiet while it copies
+error: invalid value 'sideways' for '--mode <MODE>'
+--source is required: give a connection string, or set PG_MIGRATOR_SOURCE
+--target is required: give a connection string, or set PG_MIGRATOR_TARGET
+--source is empty: give a connection string such as 'host=db.example.com dbname=app user=postgres'
+error: invalid value '0' for '--jobs <N>': 0 is not in 1..=1024
+error: invalid value 'x' for '--jobs <N>': invalid digit found in string
+--slot-name: a slot's name has only lower case letters, digits and underscores
+--publication: a name must not be empty
+--subscription-name: a name has at most 63 bytes, this one has 64
+--include-table: a pattern must not be empty
+error: invalid value '0' for '--cutover-poll-secs <N>': 0 is not in 1..18446744073709551615
+error: invalid value '-1' for '--lag-threshold-bytes <N>': invalid digit found in string
+error: invalid value '1XB' for '--split-bytes <SIZE>': expected a number with an optional unit: B, kB, MB, GB or TB
+error: invalid value '1' for '--maintenance-work-mem <SIZE>': must be between 1MB and 2TB
+error: unexpected argument '--jobz' found
+error: the argument '--quiet' cannot be used with '--verbose...'
+flags of the migration stand before `check`, where they mean nothing: write them after `check`
+--target is required: give a connection string, or set PG_MIGRATOR_TARGET
+--source is required: give a connection string, or set PG_MIGRATOR_SOURCE
+error: invalid value 'all' for '--section <SECTION>'
+error: unrecognized subcommand 'frobnicate'
+error: the argument '--source <CONNINFO>' cannot be used multiple times
+"#);
     }
 
     #[test]
@@ -440,7 +466,7 @@ mod tests {
             _ => None,
         };
         assert!(run_with(&["schema"], &env).is_ok());
-        insta::assert_snapshot!(run_with(&["--mode", "offline"], &env).unwrap_err(), @"");
+        insta::assert_snapshot!(run_with(&["--mode", "offline"], &env).unwrap_err(), @"PG_MIGRATOR_TARGET is empty: give a connection string such as 'host=db.example.com dbname=app user=postgres'");
     }
 
     #[test]

@@ -64,16 +64,16 @@ mod tests {
     #[test]
     fn events() {
         let finished = Event::PhaseFinished { phase: Phase::Dump, elapsed: Duration::from_millis(1500) };
-        insta::assert_snapshot!(event(&finished, Level::Info, AT), @"");
+        insta::assert_snapshot!(event(&finished, Level::Info, AT), @r#"{"timestamp":"1970-01-12T13:46:40.007Z","level":"info","event":"phase_finished","phase":"Dump","seconds":1.5}"#);
         let warning = Event::Warning { object: "a\n\"b\"".into(), message: "m".into() };
-        insta::assert_snapshot!(event(&warning, Level::Warn, AT), @"");
-        insta::assert_snapshot!(named("log", json!({"message": "m"}), Level::Debug, AT), @"");
+        insta::assert_snapshot!(event(&warning, Level::Warn, AT), @r#"{"timestamp":"1970-01-12T13:46:40.007Z","level":"warn","event":"warning","object":"a\n\"b\"","message":"m"}"#);
+        insta::assert_snapshot!(named("log", json!({"message": "m"}), Level::Debug, AT), @r#"{"timestamp":"1970-01-12T13:46:40.007Z","level":"debug","event":"log","message":"m"}"#);
     }
 
     #[test]
     fn where_it_stands() {
         let mut state = State::default();
         state.apply(&Event::PhaseStarted { phase: Phase::Restore }, Duration::ZERO);
-        insta::assert_snapshot!(progress(&state, Duration::from_secs(3), AT), @"");
+        insta::assert_snapshot!(progress(&state, Duration::from_secs(3), AT), @r#"{"timestamp":"1970-01-12T13:46:40.007Z","level":"info","event":"progress","bytes":0,"bytes_estimate":0,"fraction":null,"phase":"Restore","rows":0,"seconds_left":null}"#);
     }
 }

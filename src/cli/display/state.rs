@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::text::{Level, bytes, count, counted, duration, rate};
+use super::text::{Level, bytes, count, counted, duration, rate, whole};
 use crate::progress::{Event, Phase};
 
 /// A table this large is worth a line of its own…
@@ -197,7 +197,7 @@ impl State {
     pub(crate) fn overview(&self, now: Duration) -> Option<String> {
         let phase = self.phase?;
         if self.copy_since.is_none() {
-            return Some(format!("{phase}: {}", duration(now.saturating_sub(self.phase_since))));
+            return Some(format!("{phase}: {}", whole(now.saturating_sub(self.phase_since))));
         }
         let mut text = format!(
             "{phase}: {}, {} of about {}",
@@ -213,7 +213,7 @@ impl State {
             text += &format!(", {pace}");
         }
         if let Some(left) = left {
-            text += &format!(", about {} left", duration(Duration::from_secs(left.as_secs())));
+            text += &format!(", about {} left", whole(left));
         }
         text += &format!("; {} of {} tables", count(self.tables_done), count(self.tables_planned));
         if self.tasks_planned > 0 {
@@ -240,7 +240,7 @@ impl State {
             items.push((t.since, text));
         }
         for ((kind, object), since) in &self.tasks {
-            let elapsed = duration(Duration::from_secs(now.saturating_sub(*since).as_secs()));
+            let elapsed = whole(now.saturating_sub(*since));
             items.push((*since, format!("{} {object}: {elapsed}", doing(kind))));
         }
         items.sort_by_key(|(since, _)| *since);
@@ -356,14 +356,33 @@ mod tests {
 
     #[test]
     fn lines() {
-        insta::assert_snapshot!(story().1.join("\n"), @"");
+        insta::assert_snapshot!(story().1.join("\n"), @r#"
+[INFO] Validate: started
+[INFO] Validate: finished in 0.42 s
+[INFO] Restore: started
+[INFO] Restore: 2 tables (about 400 MB, 3,000,000 rows) in 3 parts; 1 index, 1 constraint; 12 statements
+[DEBUG] Restore: copying public.big: about 300 MB in 2 parts, binary
+[DEBUG] Restore: copying public."Wee": about 100 kB in 2 parts, binary
+[DEBUG] Restore: copied public."Wee": 10 rows, 1.0 kB in 1.00 s (1.0 kB/s)
+[DEBUG] Restore: building index public.i
+[INFO] Restore: index public.i: done in 11.0 s
+[INFO] Restore: statistics
+[WARN] public.v: odd
+[WARN] general
+[ERROR] VIEW public.v: no such function
+[WARN] VIEW public.w: skipped, because it needs VIEW public.v, which failed
+[DEBUG] Restore: checking foreign key public.t f
+"#);
     }
 
     #[test]
     fn where_it_stands() {
         let (mut state, _) = story();
-        insta::assert_snapshot!(state.overview(seconds(22)).unwrap(), @"");
-        insta::assert_snapshot!(state.in_flight(seconds(22), 5).join("\n"), @"");
+        insta::assert_snapshot!(state.overview(seconds(22)).unwrap(), @"Restore: 1,000,010 rows, 100 MB of about 400 MB (25 %), 5.0 MB/s, about 59 s left; 1 of 2 tables, 1 of 2 indexes and constraints");
+        insta::assert_snapshot!(state.in_flight(seconds(22), 5).join("\n"), @r#"
+copying public.big: 1,000,000 rows, 100 MB (33 %)
+checking foreign key public.t f: 3 s
+"#);
         assert_eq!(state.in_flight(seconds(22), 1), ["and 2 more"]);
         let finished = Event::TableFinished {
             table: "public.big".into(),
@@ -371,7 +390,7 @@ mod tests {
             bytes: 290 << 20,
             elapsed: seconds(4),
         };
-        insta::assert_snapshot!(state.apply(&finished, seconds(23)).unwrap().text, @"");
+        insta::assert_snapshot!(state.apply(&finished, seconds(23)).unwrap().text, @"Restore: copied public.big: 3,000,000 rows, 290 MB in 4.00 s (72.5 MB/s)");
         assert!(state.fraction().unwrap() < 1.0);
     }
 
@@ -380,7 +399,7 @@ mod tests {
         let mut state = State::default();
         assert_eq!(state.overview(seconds(1)), None);
         state.apply(&Event::PhaseStarted { phase: Phase::Dump }, seconds(1));
-        assert_eq!(state.overview(seconds(4)).as_deref(), Some("Dump: 3.00 s"));
+        assert_eq!(state.overview(seconds(4)).as_deref(), Some("Dump: 3 s"));
         assert_eq!(state.pace(seconds(4)), (None, None));
     }
 }

@@ -64,9 +64,10 @@ fn failed(summary: &Summary) -> String {
             None => object.message.clone(),
         };
         // As SQL, so that the whole block can be pasted into psql.
-        out += &format!("\n  -- {} {}: {}", object.kind, object.object, reason.replace('\n', " "));
+        out += &format!("\n-- {} {}: {}", object.kind, object.object, reason.replace('\n', " "));
         for statement in &object.statements {
-            out += &format!("\n  {};", indent(statement));
+            // Not indented: a function's body is text that must stay as it is.
+            out += &format!("\n{statement};");
         }
     }
     out
@@ -112,11 +113,33 @@ mod tests {
                 },
             ],
         };
-        insta::assert_snapshot!(render(&summary), @"");
+        insta::assert_snapshot!(render(&summary), @r#"
+Summary
+  Validate  0.40 s
+  Dump      1.25 s
+  Restore   1 min 40 s
+  total     1 min 42 s
+  copied    12 tables, 3,000,000 rows, 700 MB (7.0 MB/s over all of Restore); 3 large objects
+  built     14 indexes, 1 constraint
+1 warning:
+  - collation differs
+2 objects are not on the target. Once each cause is mended, run on the target, in this order:
+-- VIEW public.v: no such function   f()
+CREATE VIEW public.v AS
+ SELECT f();
+-- VIEW public.w: skipped: needs VIEW public.v
+CREATE VIEW public.w AS SELECT 1;
+ALTER VIEW public.w OWNER TO o;
+"#);
     }
 
     #[test]
     fn nothing_done() {
-        insta::assert_snapshot!(render(&Summary::default()), @"");
+        insta::assert_snapshot!(render(&Summary::default()), @r#"
+Summary
+  total   0.00 s
+  copied  0 tables, 0 rows, 0 B
+  built   0 indexes, 0 constraints
+"#);
     }
 }

@@ -99,6 +99,14 @@ pub(crate) fn duration(d: Duration) -> String {
     }
 }
 
+/// As [`duration`], to the second.
+pub(crate) fn whole(d: Duration) -> String {
+    match d.as_secs() {
+        s if s < 60 => format!("{s} s"),
+        s => duration(Duration::from_secs(s)),
+    }
+}
+
 /// Bytes per second; nothing where no time passed.
 pub(crate) fn rate(n: u64, d: Duration) -> Option<String> {
     let seconds = d.as_secs_f64();
