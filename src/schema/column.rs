@@ -86,8 +86,6 @@ pub struct NotNull {
     pub no_inherit: bool,
     /// Defined on this table itself; else it comes from a parent.
     pub local: bool,
-    /// The comment on it.
-    pub comment: Option<String>,
 }
 
 impl NotNull {

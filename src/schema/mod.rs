@@ -8,6 +8,7 @@
 
 pub mod acl;
 mod aggregate;
+pub mod binary;
 mod column;
 mod composite;
 mod constraint;
@@ -17,6 +18,7 @@ mod enum_type;
 mod extension;
 mod function;
 mod index;
+pub mod inherit;
 mod large_object;
 mod matview;
 mod namespace;
@@ -26,6 +28,7 @@ pub mod quote;
 mod range;
 mod rule;
 mod sequence;
+pub mod storage_option;
 mod table;
 mod trigger;
 mod view;

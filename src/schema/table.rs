@@ -7,7 +7,7 @@
 
 use super::column::{Column, Generated};
 use super::object::{Address, Object};
-use super::quote::{quote_ident, quote_literal};
+use super::quote::quote_ident;
 use super::{RenderOptions, class};
 
 /// A table.
@@ -106,8 +106,6 @@ pub struct Check {
     pub local: bool,
     /// To be added after the rows ([`Table::separate_check`]), because it needs something that needs the table.
     pub separate: bool,
-    /// The comment on it.
-    pub comment: Option<String>,
 }
 
 /// What the planner thinks of a table's size.
@@ -184,20 +182,6 @@ impl Table {
         if self.force_row_security {
             out.push(format!("ALTER TABLE ONLY {name} FORCE ROW LEVEL SECURITY"));
         }
-        let comment = |constraint: &str, text: &str| {
-            format!("COMMENT ON CONSTRAINT {} ON {name} IS {}", quote_ident(constraint), quote_literal(text))
-        };
-        for column in &self.columns {
-            let not_null = column.not_null_constraint.as_ref();
-            if let Some((constraint, text)) = not_null.and_then(|n| n.name.as_ref().zip(n.comment.as_ref())) {
-                out.push(comment(constraint, text));
-            }
-        }
-        for check in self.checks.iter().filter(|c| !c.separate) {
-            if let Some(text) = &check.comment {
-                out.push(comment(&check.name, text));
-            }
-        }
         out
     }
 
@@ -252,14 +236,10 @@ impl Table {
         )
     }
 
-    /// A check that is [`Check::separate`], as statements of their own, with its comment. Not `ONLY`: children have it too.
-    pub fn separate_check(&self, object: &Object, check: &Check) -> Vec<String> {
+    /// A check that is [`Check::separate`], as a statement of its own. Not `ONLY`: children have it too.
+    pub fn separate_check(&self, object: &Object, check: &Check) -> String {
         let (table, name) = (object.qualified_name(), quote_ident(&check.name));
-        let mut out = vec![format!("ALTER TABLE {table} ADD CONSTRAINT {name} {}", check.definition)];
-        if let Some(text) = &check.comment {
-            out.push(format!("COMMENT ON CONSTRAINT {name} ON {table} IS {}", quote_literal(text)));
-        }
-        out
+        format!("ALTER TABLE {table} ADD CONSTRAINT {name} {}", check.definition)
     }
 
     /// Row security switched on, after the rows.
