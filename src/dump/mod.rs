@@ -9,6 +9,8 @@
 
 mod aggregate;
 mod catalogs;
+mod column;
+mod column_type;
 mod comment;
 mod composite;
 mod constraint;
