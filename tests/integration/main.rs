@@ -10,5 +10,6 @@
     clippy::doc_lazy_continuation
 )]
 
+mod fixtures;
 mod harness;
 mod selftest;

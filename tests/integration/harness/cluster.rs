@@ -99,7 +99,16 @@ fn servers() -> &'static Path {
 
 /// Path of a client tool of the newest major: `psql`, `pg_dump`, `pg_restore`, `pgbench`.
 pub fn tools(name: &str) -> PathBuf {
-    let path = servers().join("tools/bin").join(name);
+    client(name, "tools/bin")
+}
+
+/// The pg_dump whose scripts a server of this major understands: 18 writes what only 18 reads.
+pub fn pg_dump_for(target: u32) -> PathBuf {
+    client("pg_dump", if target <= 16 { "tools/bin16" } else { "tools/bin" })
+}
+
+fn client(name: &str, folder: &str) -> PathBuf {
+    let path = servers().join(folder).join(name);
     assert!(path.exists(), "{} is missing: run scripts/servers", path.display());
     path
 }
@@ -202,6 +211,7 @@ while read -r verb arg; do
   case $verb in
     start) start; echo $? ;;
     stop) stop "$arg"; echo $? ;;
+    copy) cp -a "$arg" "$data"; echo $? ;;
   esac
 done
 stop immediate
@@ -236,7 +246,8 @@ impl Cluster {
 
         let data = cluster.data();
         match template(major) {
-            Some(template) => run(unprivileged("cp").arg("-a").arg(template).arg(&data)),
+            // By the watcher too: were it our own child, it would go on writing after we are killed.
+            Some(template) => assert!(cluster.command(&format!("copy {}", template.display())), "cp failed"),
             None => initdb(major, &data),
         }
         run(unprivileged("chmod").arg("700").arg(&data));

@@ -119,7 +119,7 @@ pub(super) fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("PG")) {
         command.env_remove(name);
     }
-    command.env("PGPASSFILE", "/dev/null").env("PGSERVICEFILE", "/dev/null");
+    command.env("PGPASSFILE", "/nonexistent").env("PGSERVICEFILE", "/nonexistent");
     command
 }
 

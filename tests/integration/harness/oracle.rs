@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::database::{clean, feed};
-use super::{Cluster, Database, tools};
+use super::{Cluster, Database, pg_dump_for, tools};
 
 /// Path of a file in `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
@@ -14,7 +14,7 @@ pub fn fixture(name: &str) -> PathBuf {
 /// `pg_dump --schema-only` of the newest major, without the lines that differ from run to run.
 #[track_caller]
 pub fn schema_dump(database: &Database) -> String {
-    normalised(&pg_dump(database, &["--schema-only"]))
+    normalised(&pg_dump(tools("pg_dump"), database, &["--schema-only"]))
 }
 
 fn normalised(dump: &str) -> String {
@@ -24,8 +24,8 @@ fn normalised(dump: &str) -> String {
 }
 
 #[track_caller]
-fn pg_dump(database: &Database, args: &[&str]) -> String {
-    let out = clean(tools("pg_dump"))
+fn pg_dump(program: PathBuf, database: &Database, args: &[&str]) -> String {
+    let out = clean(program)
         .args(args)
         .args(["-d", &database.conninfo()])
         .stdin(Stdio::null())
@@ -39,7 +39,8 @@ fn pg_dump(database: &Database, args: &[&str]) -> String {
 #[track_caller]
 pub fn reference_target<'a>(source: &Database, target: &'a Cluster, with_data: bool) -> Database<'a> {
     let reference = target.database("reference");
-    let script = pg_dump(source, if with_data { &[] } else { &["--schema-only"] });
+    let args: &[&str] = if with_data { &[] } else { &["--schema-only"] };
+    let script = pg_dump(pg_dump_for(target.major), source, args);
     let (ok, _, err) = feed(reference.psql_command().args(["-f", "-"]), script.as_bytes());
     assert!(ok, "pg_dump {} | psql: {err}", source.name);
     reference
@@ -50,15 +51,18 @@ pub fn reference_target<'a>(source: &Database, target: &'a Cluster, with_data: b
 /// The hash is the sum of the rows' md5, so order does not matter and duplicates count.
 #[track_caller]
 pub fn rows(database: &Database) -> String {
-    // The alias must not be a column's name: "x" :: text would then be that column.
+    // Columns by name: a child table may have its inherited columns at other places than on the source.
     database.psql(
         r#"
 SET search_path = ''; SET extra_float_digits = 3; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres';
 SET bytea_output = 'hex'; SET timezone = 'UTC'; SET xmloption = 'content'; SET row_security = off; SET lc_monetary = 'C';
 SELECT pg_catalog.format(
-    'SELECT %L, %L, count(*), coalesce(sum((''x'' || left(md5("pg_migrator row"::text), 16))::bit(64)::bigint::numeric), 0) FROM ONLY %I.%I AS "pg_migrator row"',
+    'SELECT %L, %L, count(*), coalesce(sum((''x'' || left(md5(ROW(%s)::text), 16))::bit(64)::bigint::numeric), 0) FROM ONLY %I.%I',
     CASE relkind WHEN 'm' THEN 'matview' ELSE 'table' END,
-    pg_catalog.format('%I.%I', nspname, relname), nspname, relname)
+    pg_catalog.format('%I.%I', nspname, relname),
+    (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(attname), ', ' ORDER BY attname COLLATE "C")
+       FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
+    nspname, relname)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
 WHERE relkind IN ('r', 'm') AND nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'pg_migrator')
   AND (relkind = 'r' OR relispopulated)
