@@ -46,7 +46,7 @@ pub use extension::Extension;
 pub use function::Function;
 pub use index::{Index, IndexMarks};
 pub use large_object::LargeObject;
-pub use matview::MaterializedView;
+pub use matview::{MatviewColumn, MaterializedView};
 pub use namespace::Namespace;
 pub use object::{Address, Comment, CommentOn, Definition, Object, class};
 pub use policy::Policy;
@@ -54,8 +54,8 @@ pub use range::RangeType;
 pub use rule::Rule;
 pub use sequence::{OwnedBy, Sequence};
 pub use table::{Check, Estimate, PartitionOf, Relative, ReplicaIdentity, Table, TableKind};
-pub use trigger::Trigger;
-pub use view::View;
+pub use trigger::{Enabled, Trigger};
+pub use view::{CheckOption, View, ViewColumn};
 
 /// A database's schema as its catalogs had it under one snapshot.
 #[derive(Clone, Debug, Default)]

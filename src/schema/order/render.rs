@@ -1,0 +1,250 @@
+//! Nodes → steps: the statements of each, its needs and its locks.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::node::{Graph, Part, Piece};
+use crate::schema::{
+    Address, ConstraintKind, Definition, LockNeed, Object, RenderOptions, Schema, Section, Step, Table,
+    TableKind,
+};
+
+/// What rendering needs beside the node.
+pub(super) struct Context<'g> {
+    graph: &'g Graph<'g>,
+    options: &'g RenderOptions,
+    /// Pieces split off, by object.
+    split: HashMap<usize, Vec<Piece>>,
+    /// Objects made on a shell type first.
+    shells: std::collections::HashSet<usize>,
+    /// Children by partitioning and inheritance of each table.
+    children: HashMap<Address, Vec<Address>>,
+    /// Tables whose statements reach their partitions.
+    partitioned: std::collections::HashSet<Address>,
+}
+
+impl<'g> Context<'g> {
+    pub(super) fn new(graph: &'g Graph<'g>, options: &'g RenderOptions) -> Self {
+        let mut split: HashMap<usize, Vec<Piece>> = HashMap::new();
+        for &(object, piece) in graph.split.keys() {
+            split.entry(object).or_default().push(piece);
+        }
+        let shells = graph.nodes.iter().filter(|n| n.part == Part::Shell).map(|n| n.object).collect();
+        let Schema { objects, .. } = graph.schema;
+        let (mut children, mut partitioned) = (HashMap::<_, Vec<_>>::new(), std::collections::HashSet::new());
+        for object in objects {
+            if let Definition::Table(table) = &object.definition {
+                for parent in table.parents() {
+                    children.entry(parent.address).or_default().push(object.address);
+                }
+                if table.kind == TableKind::Partitioned {
+                    partitioned.insert(object.address);
+                }
+            }
+        }
+        Context { graph, options, split, shells, children, partitioned }
+    }
+
+    /// The object as its own step makes it: without what was split off.
+    fn remaining(&self, index: usize) -> Cow<'g, Object> {
+        let object = &self.graph.schema.objects[index];
+        let Some(pieces) = self.split.get(&index) else { return Cow::Borrowed(object) };
+        let mut object = object.clone();
+        for &piece in pieces {
+            match (&mut object.definition, piece) {
+                (Definition::Table(table), Piece::Default(i)) => {
+                    if let Some(default) = table.columns.get_mut(i).and_then(|c| c.default.as_mut()) {
+                        default.separate = true;
+                    }
+                }
+                (Definition::Table(table), Piece::Check(i)) => {
+                    if let Some(check) = table.checks.get_mut(i) {
+                        check.separate = true;
+                    }
+                }
+                (Definition::Domain(domain), Piece::DomainCheck(i)) => {
+                    if let Some(check) = domain.checks.get_mut(i) {
+                        check.separate = true;
+                    }
+                }
+                (Definition::View(view), Piece::Query) => view.placeholder = true,
+                _ => {}
+            }
+        }
+        Cow::Owned(object)
+    }
+
+    /// A table and all below it.
+    fn family(&self, table: Address) -> Vec<Address> {
+        let (mut all, mut at) = (vec![table], 0);
+        while let Some(next) = all.get(at) {
+            all.extend(self.children.get(next).into_iter().flatten().filter(|c| !all.contains(c)).copied().collect::<Vec<_>>());
+            at += 1;
+        }
+        all
+    }
+
+    /// Exclusive locks on a table, and on its partitions if what is done to it is done to them.
+    fn exclusive(&self, table: Address) -> Vec<(Address, LockNeed)> {
+        let tables = if self.partitioned.contains(&table) { self.family(table) } else { vec![table] };
+        tables.into_iter().map(|t| (t, LockNeed::Exclusive)).collect()
+    }
+}
+
+/// How reports name an object.
+pub(super) fn reference(object: &Object) -> String {
+    object.reference()
+}
+
+/// The step that a node becomes.
+pub(super) fn step(context: &Context<'_>, node: usize, needs: Vec<usize>) -> Step {
+    let node = &context.graph.nodes[node];
+    let object = context.remaining(node.object);
+    let object = object.as_ref();
+    let whole = node.part == Part::Whole;
+    let mut create = statements(context, node.part, object);
+    if whole {
+        create.extend(object.owner_statement(context.options));
+        create.extend(object.comment_statements());
+    }
+    let index_first = match &object.definition {
+        Definition::Constraint(constraint) if whole => constraint.index_first(object),
+        _ => None,
+    };
+    let locks = if node.section == Section::PostData { locks(context, node.part, object) } else { Vec::new() };
+    Step {
+        address: object.address,
+        kind: kind(node.part, object),
+        identity: identity(object),
+        section: node.section,
+        create,
+        index_first,
+        acl: if whole { object.acl_statements(context.options) } else { Vec::new() },
+        drop: if whole { object.drop_statements() } else { Vec::new() },
+        needs,
+        locks,
+    }
+}
+
+fn statements(context: &Context<'_>, part: Part, object: &Object) -> Vec<String> {
+    match (part, &object.definition) {
+        (Part::Whole, _) => object.create_statements(context.options),
+        (Part::Shell, Definition::Range(range)) => range.shell(object).into_iter().collect(),
+        (Part::Piece(Piece::Default(i)), Definition::Table(table)) => {
+            table.columns.get(i).map(|c| table.separate_default(object, c)).into_iter().collect()
+        }
+        (Part::Piece(Piece::Default(i)), Definition::View(view)) => {
+            view.set_default(object, i).into_iter().collect()
+        }
+        (Part::Piece(Piece::Check(i)), Definition::Table(table)) => separate_check(table, object, i),
+        (Part::Piece(Piece::DomainCheck(i)), Definition::Domain(domain)) => {
+            domain.checks.get(i).map(|c| domain.separate_check(object, c)).unwrap_or_default()
+        }
+        (Part::Piece(Piece::Query), Definition::View(view)) => vec![view.replace(object)],
+        (Part::OwnedBy, Definition::Sequence(sequence)) => sequence.own(object).into_iter().collect(),
+        (Part::Value, Definition::Sequence(sequence)) => sequence.setval(object).into_iter().collect(),
+        (Part::RowSecurity, Definition::Table(table)) => {
+            table.enable_row_security(object).into_iter().collect()
+        }
+        (Part::Refresh, Definition::MaterializedView(matview)) => vec![matview.refresh(object)],
+        _ => Vec::new(),
+    }
+}
+
+/// A check that only comes from a parent comes again when the parent's is added.
+fn separate_check(table: &Table, object: &Object, index: usize) -> Vec<String> {
+    match table.checks.get(index) {
+        Some(check) if check.local => table.separate_check(object, check),
+        _ => Vec::new(),
+    }
+}
+
+/// The tables that a post-data step locks.
+fn locks(context: &Context<'_>, part: Part, object: &Object) -> Vec<(Address, LockNeed)> {
+    if part != Part::Whole {
+        return match part {
+            Part::Piece(Piece::Check(_)) => {
+                context.family(object.address).into_iter().map(|t| (t, LockNeed::Exclusive)).collect()
+            }
+            _ => vec![(object.address, LockNeed::Exclusive)],
+        };
+    }
+    match &object.definition {
+        Definition::Index(index) => {
+            let need = if index.marks.lock_table() { LockNeed::Exclusive } else { LockNeed::Shared };
+            vec![(index.table.address, need)]
+        }
+        Definition::Constraint(constraint) => {
+            let table = constraint.table.address;
+            match constraint.kind {
+                ConstraintKind::Foreign => {
+                    let mut locks = context.exclusive(table);
+                    let referenced = constraint.referenced.map(|r| context.exclusive(r)).unwrap_or_default();
+                    for lock in referenced {
+                        if !locks.contains(&lock) {
+                            locks.push(lock);
+                        }
+                    }
+                    locks
+                }
+                ConstraintKind::Check | ConstraintKind::NotNull => {
+                    context.family(table).into_iter().map(|t| (t, LockNeed::Exclusive)).collect()
+                }
+                _ => vec![(table, LockNeed::Exclusive)],
+            }
+        }
+        Definition::Rule(rule) => vec![(rule.table, LockNeed::Exclusive)],
+        Definition::Trigger(trigger) => context.exclusive(trigger.table),
+        Definition::Policy(policy) => vec![(policy.table, LockNeed::Exclusive)],
+        _ => Vec::new(),
+    }
+}
+
+/// pg_dump's word for what a step makes.
+fn kind(part: Part, object: &Object) -> &'static str {
+    match part {
+        Part::Shell => return "SHELL TYPE",
+        Part::OwnedBy => return "SEQUENCE OWNED BY",
+        Part::Value => return "SEQUENCE SET",
+        Part::RowSecurity => return "ROW SECURITY",
+        Part::Refresh => return "MATERIALIZED VIEW DATA",
+        Part::Piece(Piece::Default(_)) => return "DEFAULT",
+        Part::Piece(Piece::Check(_) | Piece::DomainCheck(_)) => return "CHECK CONSTRAINT",
+        Part::Piece(Piece::Query) => return "VIEW",
+        Part::Whole => {}
+    }
+    match &object.definition {
+        Definition::Namespace(_) => "SCHEMA",
+        Definition::Extension(_) => "EXTENSION",
+        Definition::Enum(_) | Definition::Composite(_) | Definition::Range(_) => "TYPE",
+        Definition::Domain(_) => "DOMAIN",
+        Definition::Function(f) if f.procedure => "PROCEDURE",
+        Definition::Function(_) => "FUNCTION",
+        Definition::Aggregate(_) => "AGGREGATE",
+        Definition::Sequence(_) => "SEQUENCE",
+        Definition::Table(_) => "TABLE",
+        Definition::Index(_) => "INDEX",
+        Definition::Constraint(c) => match c.kind {
+            ConstraintKind::Foreign => "FK CONSTRAINT",
+            ConstraintKind::Check => "CHECK CONSTRAINT",
+            _ => "CONSTRAINT",
+        },
+        Definition::View(_) => "VIEW",
+        Definition::MaterializedView(_) => "MATERIALIZED VIEW",
+        Definition::Rule(_) => "RULE",
+        Definition::Trigger(_) => "TRIGGER",
+        Definition::Policy(_) => "POLICY",
+        Definition::DefaultAcl(_) => "DEFAULT ACL",
+        Definition::LargeObject(_) => "BLOB",
+    }
+}
+
+/// What follows the kind's words in a reference: `s.f(integer)`, `trg ON s.t`.
+fn identity(object: &Object) -> String {
+    let reference = object.reference();
+    let words = match &object.definition {
+        Definition::MaterializedView(_) | Definition::LargeObject(_) | Definition::DefaultAcl(_) => 2,
+        _ => 1,
+    };
+    reference.splitn(words + 1, ' ').nth(words).unwrap_or(&reference).to_owned()
+}
