@@ -52,7 +52,10 @@ impl MaterializedView {
         )];
         for column in &self.columns {
             let mut alter = |what: String| {
-                out.push(format!("ALTER TABLE ONLY {name} ALTER COLUMN {} {what}", quote_ident(&column.name)));
+                out.push(format!(
+                    "ALTER TABLE ONLY {name} ALTER COLUMN {} {what}",
+                    quote_ident(&column.name)
+                ));
             };
             if let Some(target) = column.statistics {
                 alter(format!("SET STATISTICS {target}"));

@@ -46,7 +46,7 @@ pub use extension::Extension;
 pub use function::Function;
 pub use index::{Index, IndexMarks};
 pub use large_object::LargeObject;
-pub use matview::{MatviewColumn, MaterializedView};
+pub use matview::{MaterializedView, MatviewColumn};
 pub use namespace::Namespace;
 pub use object::{Address, Comment, CommentOn, Definition, Object, class};
 pub use policy::Policy;
