@@ -3,6 +3,7 @@
 
 use super::DumpError;
 use crate::pg::{Row, Session};
+use crate::schema::{Address, Definition, Object, class};
 
 /// The name of the schema that holds the tool's own journal; never migrated.
 pub(super) const JOURNAL_SCHEMA: &str = "pg_migrator";
@@ -36,4 +37,18 @@ impl Catalogs<'_> {
     pub(super) async fn query(&self, what: &str, sql: &str) -> Result<Vec<Row>, DumpError> {
         Ok(self.session.query(what, sql).await?)
     }
+}
+
+/// An object of `pg_type` from a row with `oid`, `nspname`, `typname` and `owner`.
+pub(super) fn type_object(row: &Row, definition: Definition) -> Result<Object, DumpError> {
+    Ok(Object {
+        address: Address::new(class::TYPE, row.get("oid")?),
+        namespace: row.get("nspname")?,
+        name: row.get("typname")?,
+        parent: None,
+        owner: row.get("owner")?,
+        acl: None,
+        comments: Vec::new(),
+        definition,
+    })
 }

@@ -7,6 +7,7 @@
 //! Readers read every user object, members of extensions included; what takes part is decided once, for all
 //! kinds, by the pure `select`.
 
+mod acl;
 mod aggregate;
 mod catalogs;
 mod column;
@@ -55,12 +56,14 @@ use crate::schema::{Object, Schema};
 pub async fn read(session: &Session, filter: &Filter) -> Result<Schema, DumpError> {
     let c = Catalogs { session, version: session.version() };
     lock::lock_tables(&c, filter).await?;
-    let (objects, (depends, aliases), unsupported, members, comments) = tokio::try_join!(
+    let (objects, (depends, aliases), unsupported, members, comments, privileges, extension_data) = tokio::try_join!(
         read_objects(&c),
         depend::read(&c),
         unsupported::read(&c),
         member::read(&c),
         comment::read(&c),
+        acl::read(&c),
+        extension::read_data(&c, filter),
     )?;
     let schema = Schema {
         server_version: c.version,
@@ -68,10 +71,10 @@ pub async fn read(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         depends,
         aliases,
         unsupported,
-        extension_data: Vec::new(),
+        extension_data,
         left_out: Vec::new(),
     };
-    Ok(select::select(schema, &members, comments, filter))
+    Ok(select::select(schema, &members, comments, privileges, filter))
 }
 
 /// Runs the reader of every kind, all at once.

@@ -5,15 +5,17 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::acl::Privileges;
 use super::comment::RawComment;
 use crate::config::Filter;
 use crate::schema::{Address, Comment, CommentOn, Definition, LeftOut, Object, Schema, class};
 
-/// Drops members of extensions and what `filter` leaves out, then hangs comments on the rest.
+/// Drops members of extensions and what `filter` leaves out, then hangs comments and privileges on the rest.
 pub(super) fn select(
     mut schema: Schema,
     members: &HashMap<Address, Address>,
     comments: Vec<RawComment>,
+    mut privileges: Privileges,
     filter: &Filter,
 ) -> Schema {
     schema.objects.retain(|o| !is_member(o, members));
@@ -24,6 +26,10 @@ pub(super) fn select(
         apply_filter(&mut schema, filter);
     }
     attach_comments(&mut schema, comments);
+    for object in &mut schema.objects {
+        object.acl = privileges.of.remove(&object.address);
+    }
+    schema.unsupported.append(&mut privileges.changed);
     schema
 }
 
@@ -147,20 +153,17 @@ fn attach_comments(schema: &mut Schema, comments: Vec<RawComment>) {
         schema.objects.iter().enumerate().map(|(i, o)| (o.address, i)).collect();
     let part_of = |a| schema.aliases.get(&a).and_then(|whole| index.get(whole)).copied();
     let mut found = Vec::new();
-    for RawComment { address, column, constraint, text } in comments {
-        let place = match (index.get(&address).copied(), column, constraint) {
-            (Some(i), Some(column), _) => Some((i, CommentOn::Column(column))),
-            (Some(i), None, _) => Some((i, CommentOn::Itself)),
-            (None, _, Some((name, on))) => index.get(&on).map(|i| (*i, CommentOn::Constraint(name))),
-            (None, column, None) => {
-                part_of(address).and_then(|i| match (&schema.objects[i].definition, column) {
-                    (Definition::Composite(_), Some(column)) => Some((i, CommentOn::Column(column))),
-                    (Definition::Constraint(_), None) if address.class == class::RELATION => {
-                        Some((i, CommentOn::Index))
-                    }
-                    _ => None,
-                })
-            }
+    for RawComment { address, column, text } in comments {
+        let place = match (index.get(&address).copied(), column) {
+            (Some(i), Some(column)) => Some((i, CommentOn::Column(column))),
+            (Some(i), None) => Some((i, CommentOn::Itself)),
+            (None, column) => part_of(address).and_then(|i| match (&schema.objects[i].definition, column) {
+                (Definition::Composite(_), Some(column)) => Some((i, CommentOn::Column(column))),
+                (Definition::Constraint(_), None) if address.class == class::RELATION => {
+                    Some((i, CommentOn::Index))
+                }
+                _ => None,
+            }),
         };
         if let Some((i, on)) = place {
             found.push((i, Comment { on, text }));

@@ -65,8 +65,6 @@ pub enum CommentOn {
     Itself,
     /// The column (or composite type's attribute) of this name.
     Column(String),
-    /// The constraint of this name that is written with the table or domain.
-    Constraint(String),
     /// The index of a constraint, which has the constraint's name.
     Index,
 }

@@ -1,0 +1,98 @@
+//! Reads the privileges of every object, its columns and its row type in one query.
+//!
+//! Privileges that were changed on what nobody creates again (members of extensions, the server's own objects) are
+//! compared with `pg_init_privs` and reported: this version does not carry them.
+
+use std::collections::{HashMap, HashSet};
+
+use super::DumpError;
+use super::catalogs::Catalogs;
+use crate::pg::Row;
+use crate::schema::acl::{Acl, AclItem, AclOn, AclPart};
+use crate::schema::{Address, Unsupported};
+
+/// The privileges of everything.
+#[derive(Debug, Default)]
+pub(super) struct Privileges {
+    /// Of the user's objects: those that are not what a new object has.
+    pub(super) of: HashMap<Address, Acl>,
+    /// Of the server's and the extensions' own objects: those that were changed since they were made.
+    pub(super) changed: Vec<Unsupported>,
+}
+
+/// Every privilege that is recorded. A row type's are recorded under its relation.
+pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
+    let maybe_changed = "s.acl IS NOT NULL OR i.initprivs IS NOT NULL";
+    let own =
+        "s.objid >= 16384 AND e.objid IS NULL OR s.classid = 'pg_namespace'::regclass AND s.objid = 2200";
+    let sql = format!(
+        "WITH s AS (\
+           SELECT 'pg_class'::regclass::oid AS classid, oid AS objid, 0 AS sub, NULL::name AS attname, relacl AS acl, \
+             acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", relowner) AS base, 0::oid AS relation \
+             FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') \
+           UNION ALL SELECT 'pg_class'::regclass, attrelid, attnum, attname, attacl, '{{}}', 0 \
+             FROM pg_attribute WHERE attacl IS NOT NULL AND NOT attisdropped \
+           UNION ALL SELECT 'pg_proc'::regclass, oid, 0, NULL, proacl, acldefault('f', proowner), 0 FROM pg_proc \
+           UNION ALL SELECT 'pg_type'::regclass, t.oid, 0, NULL, t.typacl, acldefault('T', t.typowner), \
+             CASE WHEN r.relkind <> 'c' THEN r.oid ELSE 0 END \
+             FROM pg_type t LEFT JOIN pg_class r ON r.oid = t.typrelid \
+           UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, NULL, nspacl, acldefault('n', nspowner), 0 \
+             FROM pg_namespace \
+           UNION ALL SELECT 'pg_language'::regclass, oid, 0, NULL, lanacl, acldefault('l', lanowner), 0 \
+             FROM pg_language WHERE oid < 16384 \
+           UNION ALL SELECT 'pg_largeobject'::regclass, oid, 0, NULL, lomacl, acldefault('L', lomowner), 0 \
+             FROM pg_largeobject_metadata WHERE lomacl IS NOT NULL) \
+         SELECT s.classid, s.objid, s.attname, s.relation, s.acl::text[] AS acl, s.base::text[] AS base, \
+           i.initprivs::text[] AS init, ({own}) AS own, \
+           CASE WHEN NOT ({own}) THEN pg_describe_object(s.classid, s.objid, s.sub) END AS description \
+         FROM s LEFT JOIN pg_init_privs i ON i.classoid = s.classid AND i.objoid = s.objid AND i.objsubid = s.sub \
+         LEFT JOIN pg_depend e ON e.classid = s.classid AND e.objid = s.objid AND e.objsubid = 0 AND e.deptype = 'e' \
+         WHERE ({maybe_changed}) AND (({own}) OR s.acl IS DISTINCT FROM COALESCE(i.initprivs, s.base)) \
+         ORDER BY s.classid, s.objid, s.sub"
+    );
+    let rows = c.query("reading privileges", &sql).await?;
+    let mut privileges = Privileges::default();
+    for row in &rows {
+        if row.get("own")? {
+            own_part(row, c.version, &mut privileges.of)?;
+        } else {
+            privileges.changed.extend(changed(row)?);
+        }
+    }
+    Ok(privileges)
+}
+
+/// Records the privileges of one part of a user's object.
+fn own_part(row: &Row, version: u32, of: &mut HashMap<Address, Acl>) -> Result<(), DumpError> {
+    let Some(items) = row.get::<Option<Vec<String>>>("acl")? else { return Ok(()) };
+    let (class_oid, oid, relation): (u32, u32, u32) =
+        (row.get("classid")?, row.get("objid")?, row.get("relation")?);
+    let column: Option<String> = row.get("attname")?;
+    let (address, on) = match (column, relation) {
+        (Some(column), _) => (Address::relation(oid), AclOn::Column(column)),
+        (None, 0) => (Address::new(class_oid, oid), AclOn::Itself),
+        (None, relation) => (Address::relation(relation), AclOn::RowType),
+    };
+    let acl = of.entry(address).or_default();
+    acl.version = version;
+    acl.parts.push(AclPart { on, base: parse_items(row.get("base")?), items: parse_items(items) });
+    Ok(())
+}
+
+/// What to report of an object that is not made anew, if its privileges are not what they were at first.
+fn changed(row: &Row) -> Result<Option<Unsupported>, DumpError> {
+    let list = |column: &str| row.get::<Option<Vec<String>>>(column);
+    let base: HashSet<String> = row.get::<Vec<String>>("base")?.into_iter().collect();
+    let initial = list("init")?.map_or_else(|| base.clone(), |items| items.into_iter().collect());
+    let now = list("acl")?.map_or(base, |items| items.into_iter().collect());
+    let description: Option<String> = row.get("description")?;
+    Ok((now != initial).then(|| Unsupported {
+        kind: "changed privileges".to_owned(),
+        identity: description.unwrap_or_default(),
+    }))
+}
+
+/// Items in text form; the server writes nothing else than [`AclItem::parse`] reads.
+pub(super) fn parse_items(texts: Vec<String>) -> Vec<AclItem> {
+    texts.iter().filter_map(|t| AclItem::parse(t)).collect()
+}
