@@ -118,7 +118,8 @@ impl Column {
     pub(super) fn definition(&self, whole: bool, standalone: bool, typed: bool) -> Option<String> {
         let not_null = self.not_null_constraint.as_ref().filter(|n| n.local || standalone);
         if !whole {
-            return not_null.map(|n| n.clause(Some(&self.name)));
+            // Without a name this is no syntax before 18: it is an alteration then.
+            return not_null.filter(|n| n.name.is_some()).map(|n| n.clause(Some(&self.name)));
         }
         let default = self.default.as_ref().filter(|d| !d.separate);
         if typed && default.is_none() && not_null.is_none() {
@@ -151,10 +152,14 @@ impl Column {
         Some(out)
     }
 
-    /// The actions of `ALTER TABLE ONLY` for what `CREATE TABLE` has no words for in every version.
-    pub(super) fn alterations(&self) -> Vec<String> {
+    /// The actions of `ALTER TABLE ONLY` for what `CREATE TABLE` has no words for in every version. `whole`: as for
+    /// [`Column::definition`].
+    pub(super) fn alterations(&self, whole: bool) -> Vec<String> {
         let column = quote_ident(&self.name);
         let mut out = Vec::new();
+        if !whole && self.not_null_constraint.as_ref().is_some_and(|n| n.local && n.name.is_none()) {
+            out.push(format!("ALTER COLUMN {column} SET NOT NULL"));
+        }
         if let Some(target) = self.statistics_target {
             out.push(format!("ALTER COLUMN {column} SET STATISTICS {target}"));
         }

@@ -164,7 +164,8 @@ impl Table {
                 partition.parent.name, partition.bound
             ));
         }
-        let alterations: Vec<String> = self.columns.iter().flat_map(Column::alterations).collect();
+        let alterations: Vec<String> =
+            self.columns.iter().flat_map(|c| c.alterations(self.writes(c))).collect();
         if !alterations.is_empty() {
             out.push(format!("ALTER TABLE ONLY {name}\n    {}", alterations.join(",\n    ")));
         }
