@@ -12,7 +12,7 @@ use super::{Object, RenderOptions};
 pub struct MaterializedView {
     /// The query as `pg_get_viewdef` writes it, without the semicolon.
     pub query: String,
-    /// Storage options as in `pg_class.reloptions`, those of its TOAST table with the prefix `toast.`.
+    /// Storage options as they stand between the parentheses of `WITH (…)`, those of its TOAST table with their prefix.
     pub options: Vec<String>,
     /// Table access method, unquoted; `None`: heap.
     pub access_method: Option<String>,
@@ -35,7 +35,7 @@ pub struct MatviewColumn {
     pub storage: Option<&'static str>,
     /// `SET COMPRESSION`.
     pub compression: Option<&'static str>,
-    /// `SET (n_distinct = …)`: as in `pg_attribute.attoptions`.
+    /// `SET (n_distinct = …)`: as they stand between the parentheses.
     pub options: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ impl MaterializedView {
                 alter(format!("SET COMPRESSION {compression}"));
             }
             if !column.options.is_empty() {
-                alter(format!("SET{}", &with_options(&column.options)[" WITH".len()..]));
+                alter(format!("SET ({})", column.options.join(", ")));
             }
         }
         if let Some(identity) = self.replica_identity {

@@ -36,11 +36,11 @@ pub enum Enabled {
 
 impl Enabled {
     /// From the catalog's letter; an unknown one means the default.
-    pub fn from_letter(letter: u8) -> Self {
+    pub fn from_letter(letter: &str) -> Self {
         match letter {
-            b'D' => Enabled::Disabled,
-            b'R' => Enabled::Replica,
-            b'A' => Enabled::Always,
+            "D" => Enabled::Disabled,
+            "R" => Enabled::Replica,
+            "A" => Enabled::Always,
             _ => Enabled::Origin,
         }
     }

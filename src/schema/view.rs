@@ -5,7 +5,7 @@
 //! columns of the right names and types and no rows, and after the data for real.
 //! Invariant: both have the same columns in the same order, so `CREATE OR REPLACE VIEW` accepts the second.
 
-use super::quote::{quote_ident, quote_literal};
+use super::quote::quote_ident;
 use super::{Address, Object, RenderOptions};
 
 /// A view.
@@ -15,7 +15,7 @@ pub struct View {
     pub columns: Vec<ViewColumn>,
     /// The query as `pg_get_viewdef` writes it, without the semicolon.
     pub query: String,
-    /// Storage options as in `pg_class.reloptions` (`security_barrier=true`), the check option left out.
+    /// Storage options as they stand between the parentheses of `WITH (…)`, the check option left out.
     pub options: Vec<String>,
     /// `WITH … CHECK OPTION`.
     pub check_option: Option<CheckOption>,
@@ -103,21 +103,9 @@ fn null_column(column: &ViewColumn) -> String {
     format!("NULL::{}{collate} AS {}", column.type_name, quote_ident(&column.name))
 }
 
-/// ` WITH (a='b', …)`, or nothing. `options` are `name=value` as in `pg_class.reloptions`, where the name
-/// may be qualified (`toast.autovacuum_enabled`).
+/// ` WITH (…)`, or nothing.
 pub(super) fn with_options(options: &[String]) -> String {
-    if options.is_empty() {
-        return String::new();
-    }
-    let list: Vec<String> = options
-        .iter()
-        .map(|option| {
-            let (name, value) = option.split_once('=').unwrap_or((option, ""));
-            let name: Vec<String> = name.split('.').map(quote_ident).collect();
-            format!("{}={}", name.join("."), quote_literal(value))
-        })
-        .collect();
-    format!(" WITH ({})", list.join(", "))
+    if options.is_empty() { String::new() } else { format!(" WITH ({})", options.join(", ")) }
 }
 
 #[cfg(test)]
@@ -129,7 +117,7 @@ mod tests {
         let view = View {
             columns,
             query: " SELECT 1 AS \"Ä\"".to_owned(),
-            options: vec!["security_barrier=true".to_owned()],
+            options: vec!["security_barrier='true'".to_owned()],
             check_option: Some(CheckOption::Local),
             placeholder,
             ..View::default()
