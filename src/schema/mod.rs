@@ -23,6 +23,7 @@ mod large_object;
 mod matview;
 mod namespace;
 mod object;
+pub mod order;
 mod policy;
 pub mod quote;
 mod range;

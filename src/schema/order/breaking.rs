@@ -83,11 +83,10 @@ fn shell_types(graph: &mut Graph<'_>, component: &[usize], inside: &HashSet<usiz
     let mut done = false;
     for range in ranges {
         let object = graph.nodes[range].object;
-        let own: Vec<usize> = graph.nodes[range].needs.iter().map(|n| n.node).filter(|&n| inside.contains(&n)).collect();
-        let functions: Vec<usize> = own
-            .into_iter()
-            .filter(|&f| graph.nodes[f].needs.iter().any(|n| n.node == range))
-            .collect();
+        let own: Vec<usize> =
+            graph.nodes[range].needs.iter().map(|n| n.node).filter(|&n| inside.contains(&n)).collect();
+        let functions: Vec<usize> =
+            own.into_iter().filter(|&f| graph.nodes[f].needs.iter().any(|n| n.node == range)).collect();
         if functions.is_empty() {
             continue;
         }

@@ -56,9 +56,7 @@ fn kind_needs(object: &Object) -> Vec<Address> {
     match &object.definition {
         Definition::Sequence(sequence) => sequence.needs_table().into_iter().collect(),
         Definition::Table(table) => table.parents().map(|p| p.address).collect(),
-        Definition::Index(index) => {
-            std::iter::once(index.table.address).chain(index.attaches_to()).collect()
-        }
+        Definition::Index(index) => std::iter::once(index.table.address).chain(index.attaches_to()).collect(),
         Definition::Constraint(c) => std::iter::once(c.table.address)
             .chain(c.attaches_to())
             .chain(c.referenced)
@@ -87,11 +85,10 @@ fn pieces(object: &Object) -> Vec<(Address, Piece)> {
             defaults.chain(checks).collect()
         }
         Definition::View(view) => {
-            let defaults = view
-                .columns
-                .iter()
-                .enumerate()
-                .filter_map(|(i, c)| c.default.as_ref().map(|(address, _)| (*address, Piece::Default(i))));
+            let defaults =
+                view.columns.iter().enumerate().filter_map(|(i, c)| {
+                    c.default.as_ref().map(|(address, _)| (*address, Piece::Default(i)))
+                });
             view.rule.map(|rule| (rule, Piece::Query)).into_iter().chain(defaults).collect()
         }
         Definition::Domain(domain) => domain

@@ -78,7 +78,15 @@ impl<'g> Context<'g> {
     fn family(&self, table: Address) -> Vec<Address> {
         let (mut all, mut at) = (vec![table], 0);
         while let Some(next) = all.get(at) {
-            all.extend(self.children.get(next).into_iter().flatten().filter(|c| !all.contains(c)).copied().collect::<Vec<_>>());
+            all.extend(
+                self.children
+                    .get(next)
+                    .into_iter()
+                    .flatten()
+                    .filter(|c| !all.contains(c))
+                    .copied()
+                    .collect::<Vec<_>>(),
+            );
             at += 1;
         }
         all
@@ -111,7 +119,8 @@ pub(super) fn step(context: &Context<'_>, node: usize, needs: Vec<usize>) -> Ste
         Definition::Constraint(constraint) if whole => constraint.index_first(object),
         _ => None,
     };
-    let locks = if node.section == Section::PostData { locks(context, node.part, object) } else { Vec::new() };
+    let locks =
+        if node.section == Section::PostData { locks(context, node.part, object) } else { Vec::new() };
     Step {
         address: object.address,
         kind: kind(node.part, object),
@@ -154,7 +163,7 @@ fn statements(context: &Context<'_>, part: Part, object: &Object) -> Vec<String>
 /// A check that only comes from a parent comes again when the parent's is added.
 fn separate_check(table: &Table, object: &Object, index: usize) -> Vec<String> {
     match table.checks.get(index) {
-        Some(check) if check.local => table.separate_check(object, check),
+        Some(check) if check.local => vec![table.separate_check(object, check)],
         _ => Vec::new(),
     }
 }
