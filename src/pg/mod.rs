@@ -1,9 +1,35 @@
 //! The floor under every room that talks to a server: conninfo, TLS, sessions, errors with SQLSTATE.
 //!
+//! ```text
+//! conninfo → connect (socket, tls, login) → Session  SQL: queries, batches, pipelines
+//!                                         → Wire     the simple protocol raw, COPY by the chunk
+//! ```
+//!
 //! Invariant: no secret leaves this module; every failure names its server and carries the SQLSTATE.
 
+mod cancel;
+mod certificate;
+mod connect;
+pub mod conninfo;
 mod error;
+mod explain;
+pub mod frames;
+mod message;
+mod secret;
 mod session;
+mod settings;
+mod socket;
+mod stream;
+mod tls;
+mod version;
+mod wire;
 
+pub use cancel::CancelHandle;
+pub use connect::Server;
+pub use conninfo::{ConnInfo, ConnInfoError, Environment};
 pub use error::{ConnectError, SqlError};
-pub use session::{Row, Server, Session};
+pub use message::Message;
+pub use secret::Secret;
+pub use session::{Param, Row, Session};
+pub use stream::Stream;
+pub use wire::Wire;

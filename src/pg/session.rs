@@ -1,57 +1,38 @@
-//! A session for SQL: queries with typed results, batches of statements.
+//! A session for SQL: queries with typed results, batches and pipelines of statements.
 //!
-//! Invariant: settings are pg_dump's and pg_restore's (`setup_connection` in `pg_dump.c`): empty `search_path`,
-//! ISO dates, shortest exact floats, no timeouts, row security off.
+//! Invariant: settings are pg_dump's and pg_restore's (see `settings.rs`); every statement's result is read.
 
-use tokio_postgres::types::FromSql;
+use std::sync::{Arc, OnceLock};
 
-use super::{ConnectError, SqlError};
+use futures_util::TryStreamExt as _;
+use tokio_postgres::types::{FromSql, ToSql, Type};
+
+use super::{CancelHandle, ConnectError, Server, SqlError};
 use crate::error::Side;
 
-/// A server and how to reach it.
-#[derive(Clone, Debug)]
-pub struct Server {
-    /// Which of the two.
-    pub side: Side,
-    conninfo: String,
-}
-
 impl Server {
-    /// A server at `conninfo`.
-    pub fn new(side: Side, conninfo: &str) -> Self {
-        Server { side, conninfo: conninfo.to_owned() }
-    }
-
-    /// Opens a session with the settings above.
+    /// Opens a session.
     pub async fn connect(&self) -> Result<Session, ConnectError> {
-        let fail = |e: tokio_postgres::Error| ConnectError {
+        let login = self.login().await?;
+        login.lent.give_away();
+        let farewell = Arc::new(OnceLock::new());
+        let (mut connection, last_words) = (login.connection, Arc::clone(&farewell));
+        tokio::spawn(async move {
+            let ended = (&mut connection).await;
+            if let Some(said) = ended.as_ref().err().and_then(|e| e.as_db_error()) {
+                // Stored before the connection is dropped, which is what the waiting statements notice.
+                let _ = last_words.set(said.message().to_owned());
+            }
+            drop(connection);
+        });
+        Ok(Session {
             side: self.side,
-            address: String::new(),
-            sqlstate: e.code().map(|c| c.code().to_owned()),
-            reason: e.to_string(),
-        };
-        let (client, connection) =
-            tokio_postgres::connect(&self.conninfo, tokio_postgres::NoTls).await.map_err(fail)?;
-        tokio::spawn(connection);
-        let mut session = Session { side: self.side, client, version: 0 };
-        let row = client_version(&session).await.map_err(|e| ConnectError {
-            side: self.side,
-            address: String::new(),
-            sqlstate: e.sqlstate,
-            reason: e.message,
-        })?;
-        session.version = row;
-        Ok(session)
+            client: login.client,
+            version: login.version,
+            cancel: login.cancel,
+            farewell,
+        })
     }
-}
-
-async fn client_version(session: &Session) -> Result<u32, SqlError> {
-    session.batch("preparing the session", "SET search_path = ''; SET DateStyle = ISO; SET IntervalStyle = postgres; SET extra_float_digits = 3; SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET row_security = off; SET client_min_messages = warning; SET standard_conforming_strings = on; SET client_encoding = 'UTF8'").await?;
-    let rows = session
-        .query("reading the version", "SELECT current_setting('server_version_num')::int4 AS v")
-        .await?;
-    let v: i32 = rows[0].get("v")?;
-    Ok(v as u32)
 }
 
 /// An open session.
@@ -62,7 +43,13 @@ pub struct Session {
     client: tokio_postgres::Client,
     /// `server_version_num`.
     version: u32,
+    cancel: CancelHandle,
+    /// The last thing the server said outside of any statement, before it hung up.
+    farewell: Arc<OnceLock<String>>,
 }
+
+/// A parameter with its type, for [`Session::execute`] and [`Session::query_with`].
+pub type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Session {
     /// `server_version_num`, such as 150004.
@@ -70,16 +57,78 @@ impl Session {
         self.version
     }
 
+    /// tokio-postgres's own client, for what is not offered here.
+    pub fn client(&self) -> &tokio_postgres::Client {
+        &self.client
+    }
+
+    /// Whether the connection is known to be gone.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Cancels this session's running statement, from any task.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        self.cancel.clone()
+    }
+
     /// Runs one query and returns its rows; one round trip. `what` says what is being done, for errors.
     /// Queries on one session may run concurrently (`join!`): they are pipelined.
     pub async fn query(&self, what: &str, sql: &str) -> Result<Vec<Row>, SqlError> {
-        let rows = self.client.query_typed(sql, &[]).await.map_err(|e| SqlError::new(self.side, what, &e))?;
+        self.query_with(what, sql, &[]).await
+    }
+
+    /// [`Session::query`] with parameters.
+    pub async fn query_with(
+        &self,
+        what: &str,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, SqlError> {
+        let rows = self.client.query_typed(sql, params).await.map_err(|e| self.error(what, &e))?;
         Ok(rows.into_iter().map(|row| Row { row, side: self.side }).collect())
+    }
+
+    /// Runs one statement with parameters; returns the number of rows it touched. One round trip.
+    pub async fn execute(&self, what: &str, sql: &str, params: &[Param<'_>]) -> Result<u64, SqlError> {
+        self.client.execute_typed(sql, params).await.map_err(|e| self.error(what, &e))
     }
 
     /// Runs statements separated by semicolons, in the simple protocol; results are thrown away.
     pub async fn batch(&self, what: &str, sql: &str) -> Result<(), SqlError> {
-        self.client.batch_execute(sql).await.map_err(|e| SqlError::new(self.side, what, &e))
+        self.client.batch_execute(sql).await.map_err(|e| self.error(what, &e))
+    }
+
+    /// Sends all statements at once and then reads every result, in order: one round trip for all.
+    ///
+    /// Each element may hold several statements separated by semicolons. Outside a transaction each element commits
+    /// alone; inside one that the caller began, all after a failed one fail with 25P02. Statements and results
+    /// wait in memory: keep a call to some thousand statements.
+    pub async fn pipeline<S: AsRef<str>>(&self, what: &str, statements: &[S]) -> Vec<Result<(), SqlError>> {
+        let mut pending = Vec::with_capacity(statements.len());
+        for sql in statements {
+            // Only queues the statement; nothing is awaited from the server here.
+            pending.push(self.client.simple_query_raw(sql.as_ref()).await);
+        }
+        let mut results = Vec::with_capacity(pending.len());
+        for stream in pending {
+            let result = match stream {
+                Ok(stream) => stream.try_for_each(|_| std::future::ready(Ok(()))).await,
+                Err(e) => Err(e),
+            };
+            results.push(result.map_err(|e| self.error(what, &e)));
+        }
+        results
+    }
+
+    fn error(&self, what: &str, e: &tokio_postgres::Error) -> SqlError {
+        let mut error = SqlError::new(self.side, what, e);
+        if error.sqlstate.is_none()
+            && let Some(text) = self.farewell.get()
+        {
+            error.message = format!("{}: {text}", error.message);
+        }
+        error
     }
 }
 
