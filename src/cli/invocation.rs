@@ -12,7 +12,7 @@ use super::args::{
 use crate::config::{Filter, RestoreOptions};
 use crate::error::Side;
 use crate::migration::Config;
-use crate::pg::Server;
+use crate::pg::{ConnInfoError, Server};
 use crate::schema::Section;
 
 /// Connection pairs where `--jobs` is not given.
@@ -38,6 +38,8 @@ pub(crate) enum UsageError {
     ServerMissing(&'static str, &'static str),
     #[error("{0} is empty: give a connection string such as 'host=db.example.com dbname=app user=postgres'")]
     ServerEmpty(String),
+    #[error("{0}: {1}")]
+    Server(String, ConnInfoError),
     #[error("--{flag}: {reason}")]
     BadName { flag: &'static str, reason: String },
     #[error("--{0}: a pattern must not be empty")]
@@ -259,7 +261,7 @@ fn server(
     if conninfo.trim().is_empty() {
         return Err(UsageError::ServerEmpty(given_by));
     }
-    Ok(Server::new(side, &conninfo))
+    Server::parse(side, &conninfo).map_err(|e| UsageError::Server(given_by, e))
 }
 
 fn filter(raw: FilterArgs) -> Result<Filter, UsageError> {

@@ -8,11 +8,15 @@ use super::{
     keywords::{Settings, keyword},
 };
 
-/// Reads either form.
+/// Reads either form; a bare word is a database's name, as it is for psql and pg_dump (`expand_dbname`).
 pub(super) fn parse(text: &str) -> Result<Settings, ConnInfoError> {
     let uri = ["postgresql://", "postgres://"].iter().find_map(|p| text.strip_prefix(p));
     match uri {
         Some(rest) => parse_uri(rest),
+        None if !text.contains('=') => {
+            let name = text.trim();
+            Ok(Settings::from_iter((!name.is_empty()).then(|| ("dbname", name.to_owned()))))
+        }
         None => parse_pairs(text),
     }
 }
