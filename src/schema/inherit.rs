@@ -48,7 +48,7 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
 /// What changes in one column.
 struct Settled {
     default: Option<Option<ColumnDefault>>,
-    inherits_not_null: bool,
+    not_null_local: Option<bool>,
 }
 
 impl Settled {
@@ -56,20 +56,20 @@ impl Settled {
         if let Some(default) = self.default {
             column.default = default;
         }
-        if self.inherits_not_null {
-            if let Some(not_null) = &mut column.not_null_constraint {
-                not_null.local = false;
-            }
+        if let Some((local, not_null)) = self.not_null_local.zip(column.not_null_constraint.as_mut()) {
+            not_null.local = local;
         }
     }
 }
 
 fn settle(child: &Table, column: &Column, parents: &[&Table], named_not_null: bool) -> Settled {
-    let (mut not_null, mut default, mut same_generated, mut other_generated) = (false, false, false, false);
+    let (mut not_null, mut not_valid) = (false, false);
+    let (mut default, mut same_generated, mut other_generated) = (false, false, false);
     for parent in parents {
         let Some(theirs) = parent.columns.iter().find(|c| c.name == column.name) else { continue };
         let expression = |c: &Column| c.default.as_ref().map(|d| d.expression.clone());
         not_null |= theirs.not_null;
+        not_valid |= theirs.not_null && theirs.not_null_constraint.is_none();
         if theirs.generated == Generated::No {
             default |= expression(theirs).is_some_and(|e| e != "NULL");
         } else if expression(theirs).is_some() && expression(theirs) == expression(column) {
@@ -89,5 +89,11 @@ fn settle(child: &Table, column: &Column, parents: &[&Table], named_not_null: bo
     } else {
         None
     };
-    Settled { default, inherits_not_null: not_null && !named_not_null }
+    let not_null_local = if named_not_null {
+        // The parent's comes after the rows, and would be inherited as not valid; the child's is valid.
+        not_valid.then_some(true)
+    } else {
+        not_null.then_some(false)
+    };
+    Settled { default, not_null_local }
 }
