@@ -9,3 +9,4 @@ pub mod pg;
 pub mod progress;
 pub mod schema;
 pub mod snapshot;
+pub mod validate;

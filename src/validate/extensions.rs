@@ -1,0 +1,132 @@
+//! Extensions and access methods: what the source uses must be installed, or be there to install, on the target.
+
+use super::Asked;
+use super::facts::{Server, Source, Target};
+use super::finding::Finding;
+use crate::error::Side;
+use crate::schema::quote::quote_ident;
+
+pub(super) fn judge(source: &Source, target: &Server, to: &Target, asked: Asked<'_>, out: &mut Vec<Finding>) {
+    let taken = source.extensions.iter().filter(|e| {
+        // Extensions live in no schema of their own; with a filter they come where what they made lives in one that is in.
+        e.schema == "pg_catalog" || e.schema == "public" || asked.filter.takes_schema(&e.schema)
+    });
+    for extension in taken {
+        let name = quote_ident(&extension.name);
+        let create = format!("CREATE EXTENSION {name};");
+        let Some(available) = to.extensions.get(&extension.name) else {
+            out.push(
+                Finding::error(
+                    "extension-missing",
+                    format!("extension {name} {} is not available on the target", extension.version),
+                )
+                .on(Side::Target)
+                .about(name.clone())
+                .mend("install its package on the target server (on a managed server: allow it in the provider's settings)"),
+            );
+            continue;
+        };
+        if available.installed.is_none() && available.needs_superuser && !target.superuser {
+            out.push(
+                Finding::error(
+                    "extension-needs-superuser",
+                    format!(
+                        "extension {name} can only be created by a superuser, and role {} is none",
+                        quote_ident(&target.role)
+                    ),
+                )
+                .on(Side::Target)
+                .about(name.clone())
+                .mend(format!("as a superuser, in database {}: {create}", quote_ident(&target.database))),
+            );
+        }
+        let there = available.installed.as_ref().or(available.default_version.as_ref());
+        if let Some(there) = there.filter(|v| **v != extension.version) {
+            out.push(
+                Finding::warning(
+                    "extension-version",
+                    format!("extension {name} is version {} on the source and {there} on the target", extension.version),
+                )
+                .on(Side::Target)
+                .about(name.clone())
+                .mend(format!("ALTER EXTENSION {name} UPDATE; -- on the side that is older, where the versions do not fit")),
+            );
+        }
+    }
+    let mut methods: Vec<&str> = source
+        .access_methods
+        .iter()
+        .filter(|m| asked.filter.takes_schema(&m.schema) && !to.access_methods.contains(&m.name))
+        .map(|m| m.name.as_str())
+        .collect();
+    methods.dedup();
+    for method in methods {
+        let name = quote_ident(method);
+        out.push(
+            Finding::error("access-method-missing", format!("access method {name} is not on the target"))
+                .on(Side::Target)
+                .about(name.clone())
+                .mend(format!(
+                    "CREATE ACCESS METHOD {name} …; -- by a superuser, with its handler installed"
+                )),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::source::{AccessMethodUse, Extension};
+    use super::super::facts::target::Available;
+    use super::super::testing::{asking, good_server, shown};
+    use super::*;
+
+    #[test]
+    fn extensions() {
+        let extension = |name: &str, schema: &str| Extension {
+            name: name.into(),
+            version: "1.0".into(),
+            schema: schema.into(),
+        };
+        let source = Source {
+            extensions: vec![
+                extension("plpgsql", "pg_catalog"),
+                extension("uuid-ossp", "public"),
+                extension("postgis", "gis"),
+                extension("dblink", "public"),
+                extension("unseen", "left_out"),
+            ],
+            access_methods: vec![AccessMethodUse { name: "bloom2".into(), schema: "s".into() }],
+            ..Source::default()
+        };
+        let available = |installed: Option<&str>, default: &str, needs_superuser| Available {
+            installed: installed.map(str::to_owned),
+            default_version: Some(default.into()),
+            needs_superuser,
+        };
+        let to = Target {
+            extensions: [
+                ("plpgsql".to_owned(), available(Some("1.0"), "1.1", true)),
+                ("uuid-ossp".to_owned(), available(None, "1.1", false)),
+                ("dblink".to_owned(), available(None, "1.0", true)),
+            ]
+            .into(),
+            ..Target::default()
+        };
+        let ordinary = Server { superuser: false, ..good_server() };
+        let mut out = Vec::new();
+        asking(
+            |f, _| f.exclude_schemas = vec!["left_out".into()],
+            |asked| judge(&source, &ordinary, &to, asked, &mut out),
+        );
+        insta::assert_snapshot!(shown(&out), @r#"
+Warning extension-version target ["uuid-ossp"]: extension "uuid-ossp" is version 1.0 on the source and 1.1 on the target
+    ALTER EXTENSION "uuid-ossp" UPDATE; -- on the side that is older, where the versions do not fit
+Error extension-missing target [postgis]: extension postgis 1.0 is not available on the target
+    install its package on the target server (on a managed server: allow it in the provider's settings)
+Error extension-needs-superuser target [dblink]: extension dblink can only be created by a superuser, and role mover is none
+    as a superuser, in database app: CREATE EXTENSION dblink;
+Error access-method-missing target [bloom2]: access method bloom2 is not on the target
+    CREATE ACCESS METHOD bloom2 …; -- by a superuser, with its handler installed
+"#);
+    }
+}

@@ -1,0 +1,135 @@
+//! What is read from the target only: what is there already, and what can be made there.
+
+use std::collections::BTreeMap;
+
+use super::{USER_NAMESPACE, no_member};
+use crate::pg::{Session, SqlError};
+
+/// The target's database.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Target {
+    /// Objects of the user's, members of extensions left out.
+    pub(crate) objects: Vec<Existing>,
+    pub(crate) large_objects: i64,
+    /// Every role, and whether ours may give it objects.
+    pub(crate) roles: BTreeMap<String, bool>,
+    pub(crate) extensions: BTreeMap<String, Available>,
+    /// Names in `pg_catalog` usable in this database's encoding.
+    pub(crate) collations: Vec<String>,
+    pub(crate) access_methods: Vec<String>,
+    pub(crate) event_triggers: Vec<String>,
+}
+
+/// An object that is there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Existing {
+    /// `schema`, `table`, `view`, `function`, `type`, …
+    pub(crate) kind: String,
+    pub(crate) schema: String,
+    /// Empty for the schema itself.
+    pub(crate) name: String,
+}
+
+/// An extension that can be, or is, installed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Available {
+    pub(crate) installed: Option<String>,
+    /// The version that `CREATE EXTENSION` makes.
+    pub(crate) default_version: Option<String>,
+    /// Only a superuser can create it: it needs one, and is not trusted.
+    pub(crate) needs_superuser: bool,
+}
+
+/// Reads it: seven queries, pipelined.
+pub(crate) async fn read(session: &Session) -> Result<Target, SqlError> {
+    let names = |what: &'static str, sql: &'static str| async move {
+        let rows = session.query(what, sql).await?;
+        rows.iter().map(|row| row.get("name")).collect::<Result<Vec<String>, SqlError>>()
+    };
+    let (objects, large_objects, roles, extensions, collations, access_methods, event_triggers) = tokio::try_join!(
+        objects(session),
+        large_objects(session),
+        roles(session),
+        extensions(session),
+        names(
+            "reading collations",
+            "SELECT DISTINCT l.collname::text AS name FROM pg_catalog.pg_collation l
+             WHERE l.collnamespace = 'pg_catalog'::pg_catalog.regnamespace AND l.collencoding IN (-1,
+                (SELECT d.encoding FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()))"
+        ),
+        names("reading access methods", "SELECT a.amname::text AS name FROM pg_catalog.pg_am a"),
+        names(
+            "reading event triggers",
+            "SELECT e.evtname::text AS name FROM pg_catalog.pg_event_trigger e WHERE e.evtenabled <> 'D' ORDER BY 1"
+        ),
+    )?;
+    Ok(Target { objects, large_objects, roles, extensions, collations, access_methods, event_triggers })
+}
+
+async fn objects(session: &Session) -> Result<Vec<Existing>, SqlError> {
+    let sql = format!(
+        "SELECT * FROM (
+            SELECT 'schema' AS kind, n.nspname::text AS schema, '' AS name FROM pg_catalog.pg_namespace n
+            WHERE {USER_NAMESPACE} AND n.nspname <> 'public' AND {namespace}
+            UNION ALL SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'
+                WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'type' ELSE 'table' END, n.nspname::text, c.relname::text
+            FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND {USER_NAMESPACE} AND {class}
+            UNION ALL SELECT 'function', n.nspname::text, p.proname::text
+            FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+            WHERE {USER_NAMESPACE} AND {proc}
+                AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                    AND d.objid = p.oid AND d.deptype = 'i')
+            UNION ALL SELECT 'type', n.nspname::text, t.typname::text
+            FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+            WHERE t.typtype IN ('e', 'd', 'r') AND {USER_NAMESPACE} AND {type}
+         ) o ORDER BY kind <> 'schema', schema, kind, name",
+        namespace = no_member("pg_namespace", "n.oid"),
+        class = no_member("pg_class", "c.oid"),
+        proc = no_member("pg_proc", "p.oid"),
+        r#type = no_member("pg_type", "t.oid"),
+    );
+    let rows = session.query("reading what is on the target already", &sql).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Existing { kind: row.get("kind")?, schema: row.get("schema")?, name: row.get("name")? })
+        })
+        .collect()
+}
+
+async fn large_objects(session: &Session) -> Result<i64, SqlError> {
+    let sql = "SELECT pg_catalog.count(*) AS total FROM pg_catalog.pg_largeobject_metadata";
+    let rows = session.query("counting large objects", sql).await?;
+    rows.first().map_or(Ok(0), |row| row.get("total"))
+}
+
+async fn roles(session: &Session) -> Result<BTreeMap<String, bool>, SqlError> {
+    // To give an object away one must be able to SET ROLE to the new owner; until 15, membership is enough for that.
+    let right = if session.version() >= 160_000 { "SET" } else { "MEMBER" };
+    let sql = format!(
+        "SELECT r.rolname::text AS role, pg_catalog.pg_has_role(r.oid, '{right}') AS may FROM pg_catalog.pg_roles r"
+    );
+    let rows = session.query("reading roles", &sql).await?;
+    rows.iter().map(|row| Ok((row.get("role")?, row.get("may")?))).collect()
+}
+
+async fn extensions(session: &Session) -> Result<BTreeMap<String, Available>, SqlError> {
+    let trusted = if session.version() >= 130_000 { "v.trusted" } else { "false" };
+    let sql = format!(
+        "SELECT a.name::text AS name, a.installed_version::text AS installed, a.default_version::text AS default_version,
+            coalesce(v.superuser AND NOT {trusted}, true) AS needs_superuser
+         FROM pg_catalog.pg_available_extensions a
+         LEFT JOIN pg_catalog.pg_available_extension_versions v ON v.name = a.name AND v.version = a.default_version"
+    );
+    let rows = session.query("reading the extensions that can be installed", &sql).await?;
+    rows.iter()
+        .map(|row| {
+            let available = Available {
+                installed: row.get("installed")?,
+                default_version: row.get("default_version")?,
+                needs_superuser: row.get("needs_superuser")?,
+            };
+            Ok((row.get("name")?, available))
+        })
+        .collect()
+}

@@ -1,0 +1,164 @@
+//! What Validate says: findings, each with its object and its remedy, and the report that holds them all.
+//!
+//! Invariant: a `code` is stable and names one check; a remedy is something to do, as SQL where SQL does it.
+
+use serde::Serialize;
+
+use crate::error::{ExitCode, Side};
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The migration refuses to start.
+    Error,
+    /// The migration starts; the result may differ from what is expected.
+    Warning,
+    /// Good to know.
+    Notice,
+}
+
+/// One thing that Validate found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// The check's stable name, such as `target-not-empty`.
+    pub code: &'static str,
+    /// The server it is about; `None`: both together.
+    #[serde(serialize_with = "side")]
+    pub side: Option<Side>,
+    /// What it is about, quoted identity; `None`: the server or database itself.
+    pub object: Option<String>,
+    /// What is the matter.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+fn side<S: serde::Serializer>(side: &Option<Side>, s: S) -> Result<S::Ok, S::Error> {
+    match side {
+        Some(side) => s.collect_str(side),
+        None => s.serialize_none(),
+    }
+}
+
+impl Finding {
+    fn new(severity: Severity, code: &'static str, message: impl Into<String>) -> Self {
+        Finding { severity, code, side: None, object: None, message: message.into(), remedy: None }
+    }
+
+    /// A finding that stops the migration.
+    pub(crate) fn error(code: &'static str, message: impl Into<String>) -> Self {
+        Finding::new(Severity::Error, code, message)
+    }
+
+    /// A finding to think about.
+    pub(crate) fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        Finding::new(Severity::Warning, code, message)
+    }
+
+    /// A finding to know.
+    pub(crate) fn notice(code: &'static str, message: impl Into<String>) -> Self {
+        Finding::new(Severity::Notice, code, message)
+    }
+
+    /// On this server.
+    pub(crate) fn on(self, side: Side) -> Self {
+        Finding { side: Some(side), ..self }
+    }
+
+    /// About this object.
+    pub(crate) fn about(self, object: impl Into<String>) -> Self {
+        Finding { object: Some(object.into()), ..self }
+    }
+
+    /// To be mended so.
+    pub(crate) fn mend(self, remedy: impl Into<String>) -> Self {
+        Finding { remedy: Some(remedy.into()), ..self }
+    }
+}
+
+/// Everything that Validate found, most serious first.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Sorted by severity; within one, in the order in which the checks ran.
+    pub findings: Vec<Finding>,
+    /// The server that could not be reached or read first, for the exit code.
+    #[serde(skip)]
+    pub(crate) unreachable: Option<Side>,
+}
+
+impl Report {
+    /// A report of `findings`.
+    pub(crate) fn new(mut findings: Vec<Finding>, unreachable: Option<Side>) -> Self {
+        findings.sort_by_key(|f| f.severity);
+        Report { findings, unreachable }
+    }
+
+    /// Findings of one severity.
+    pub fn of(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |f| f.severity == severity)
+    }
+
+    /// Whether nothing stops the migration.
+    pub fn is_good(&self) -> bool {
+        self.of(Severity::Error).next().is_none()
+    }
+
+    /// 0 without errors, 3 or 4 where a server could not be reached or read, else 1.
+    pub fn exit_code(&self) -> ExitCode {
+        match self.unreachable {
+            Some(side) => ExitCode::of(side),
+            None if self.is_good() => ExitCode::Done,
+            None => ExitCode::OperatorMustAct,
+        }
+    }
+}
+
+/// `a, b, c and 4 more`: the first few of many.
+pub(crate) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// `1 table`, `2 tables`.
+pub(crate) fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes() {
+        let report = |f: Vec<Finding>, u| Report::new(f, u).exit_code();
+        assert_eq!(report(vec![], None), ExitCode::Done);
+        assert_eq!(report(vec![Finding::warning("w", "")], None), ExitCode::Done);
+        assert_eq!(report(vec![Finding::error("e", "")], None), ExitCode::OperatorMustAct);
+        assert_eq!(report(vec![Finding::error("e", "")], Some(Side::Target)), ExitCode::Target);
+    }
+
+    #[test]
+    fn most_serious_first_and_json() {
+        let report = Report::new(
+            vec![
+                Finding::notice("n", "x"),
+                Finding::error("e", "y").on(Side::Source).about("t").mend("DROP"),
+            ],
+            None,
+        );
+        insta::assert_snapshot!(serde_json::to_string(&report).unwrap(), @r#"{"findings":[{"severity":"error","code":"e","side":"source","object":"t","message":"y","remedy":"DROP"},{"severity":"notice","code":"n","side":null,"object":null,"message":"x","remedy":null}]}"#);
+    }
+
+    #[test]
+    fn the_first_few() {
+        assert_eq!(some_of(&["a", "b"]), "a, b");
+        assert_eq!(some_of(&["a", "b", "c", "d", "e", "f", "g"]), "a, b, c, d, e and 2 more");
+    }
+}
