@@ -3,6 +3,7 @@
 //! One file per command. Invariant: stdout is data, stderr is narration; no connection string is ever printed.
 
 mod args;
+mod check;
 mod display;
 mod invocation;
 mod migrate;
@@ -61,6 +62,7 @@ fn run(command: Command, voice: &Voice) -> ExitCode {
     let code = runtime.block_on(async {
         match command {
             Command::Migrate(config) => migrate::run(*config, voice).await,
+            Command::Check(config, output) => check::run(&config, output, voice).await,
             _ => ExitCode::Usage,
         }
     });

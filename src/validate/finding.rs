@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use crate::error::{ExitCode, Side};
+use crate::pg::SqlError;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -63,6 +64,21 @@ impl Finding {
         Finding::new(Severity::Notice, code, message)
     }
 
+    /// A server that answers, but not what it is asked.
+    pub fn unreadable(error: &SqlError) -> Self {
+        let mut message = error.to_string();
+        for more in [&error.detail, &error.hint].into_iter().flatten() {
+            message += "; ";
+            message += more;
+        }
+        Finding::error("unreadable", message).on(error.side)
+    }
+
+    /// The schema's model cannot be read.
+    pub fn schema_unreadable(side: Side, error: &dyn std::fmt::Display) -> Self {
+        Finding::error("schema-unreadable", error.to_string()).on(side)
+    }
+
     /// On this server.
     pub(crate) fn on(self, side: Side) -> Self {
         Finding { side: Some(side), ..self }
@@ -113,6 +129,12 @@ impl Report {
             None if self.is_good() => ExitCode::Done,
             None => ExitCode::OperatorMustAct,
         }
+    }
+}
+
+impl From<Finding> for Report {
+    fn from(finding: Finding) -> Self {
+        Report::new(vec![finding], None)
     }
 }
 

@@ -73,13 +73,13 @@ impl Report {
 async fn read_source(reached: Reached<'_>) -> Result<(Server, Source), Box<Finding>> {
     let session = reached.map_err(|e| Box::new(servers::unreachable(e)))?;
     tokio::try_join!(facts::server::read(session), facts::source::read(session))
-        .map_err(|e| Box::new(servers::unreadable(&e)))
+        .map_err(|e| Box::new(Finding::unreadable(&e)))
 }
 
 async fn read_target(reached: Reached<'_>) -> Result<(Server, Target), Box<Finding>> {
     let session = reached.map_err(|e| Box::new(servers::unreachable(e)))?;
     tokio::try_join!(facts::server::read(session), facts::target::read(session))
-        .map_err(|e| Box::new(servers::unreadable(&e)))
+        .map_err(|e| Box::new(Finding::unreadable(&e)))
 }
 
 /// All checks that the facts at hand allow.

@@ -3,22 +3,12 @@
 use super::facts::{Server, Target};
 use super::finding::{Finding, some_of};
 use crate::error::Side;
-use crate::pg::{ConnectError, SqlError};
+use crate::pg::ConnectError;
 use crate::schema::quote::quote_ident;
 
 /// A server that cannot be reached.
 pub(super) fn unreachable(error: &ConnectError) -> Finding {
     Finding::error("unreachable", error.to_string()).on(error.side)
-}
-
-/// A server that answers, but not what it is asked.
-pub(super) fn unreadable(error: &SqlError) -> Finding {
-    let mut message = error.to_string();
-    for more in [&error.detail, &error.hint].into_iter().flatten() {
-        message += "; ";
-        message += more;
-    }
-    Finding::error("unreadable", message).on(error.side)
 }
 
 /// Versions a source may have.
@@ -173,6 +163,7 @@ pub(super) fn judge_pair(source: &Server, target: &Server, out: &mut Vec<Finding
 mod tests {
     use super::super::testing::{good_server, shown};
     use super::*;
+    use crate::pg::SqlError;
 
     #[test]
     fn good_servers_need_no_words() {
@@ -268,7 +259,7 @@ Warning source-newer both: the source (PostgreSQL 18) is newer than the target (
             detail: Some("detail".into()),
             hint: None,
         };
-        insta::assert_snapshot!(shown(&[unreachable(&connect), unreadable(&sql)]), @r#"
+        insta::assert_snapshot!(shown(&[unreachable(&connect), Finding::unreadable(&sql)]), @r#"
 Error unreachable target: cannot connect to the target (b:5432/db): connection refused
 Error unreadable source: source: reading roles: permission denied (SQLSTATE 42501); detail
 "#);
