@@ -1,7 +1,8 @@
 //! Reads the privileges of every object, its columns and its row type in one query.
 //!
 //! Privileges that were changed on what nobody creates again (members of extensions, the server's own objects) are
-//! compared with `pg_init_privs` and reported: this version does not carry them.
+//! compared with `pg_init_privs` and reported: this version does not carry them. `information_schema` is left alone, as
+//! pg_dump does: initdb records no initial privileges for it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,21 +24,24 @@ pub(super) struct Privileges {
 /// Every privilege that is recorded. A row type's are recorded under its relation.
 pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
     let maybe_changed = "s.acl IS NOT NULL OR i.initprivs IS NOT NULL";
-    let own =
-        "s.objid >= 16384 AND e.objid IS NULL OR s.classid = 'pg_namespace'::regclass AND s.objid = 2200";
+    let own = "s.objid >= 16384 AND e.objid IS NULL \
+               OR s.classid = 'pg_largeobject'::regclass OR s.classid = 'pg_namespace'::regclass AND s.objid = 2200";
     let sql = format!(
-        "WITH s AS (\
-           SELECT 'pg_class'::regclass::oid AS classid, oid AS objid, 0 AS sub, NULL::name AS attname, relacl AS acl, \
+        "WITH x AS (SELECT COALESCE((SELECT oid FROM pg_namespace WHERE nspname = 'information_schema'), 0) AS oid), \
+         s AS (\
+           SELECT 'pg_class'::regclass::oid AS classid, r.oid AS objid, 0 AS sub, NULL::name AS attname, relacl AS acl, \
              acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", relowner) AS base, 0::oid AS relation \
-             FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') \
+             FROM pg_class r, x WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relnamespace <> x.oid \
            UNION ALL SELECT 'pg_class'::regclass, attrelid, attnum, attname, attacl, '{{}}', 0 \
-             FROM pg_attribute WHERE attacl IS NOT NULL AND NOT attisdropped \
-           UNION ALL SELECT 'pg_proc'::regclass, oid, 0, NULL, proacl, acldefault('f', proowner), 0 FROM pg_proc \
+             FROM pg_attribute a, pg_class r, x \
+             WHERE attacl IS NOT NULL AND NOT attisdropped AND r.oid = attrelid AND relnamespace <> x.oid \
+           UNION ALL SELECT 'pg_proc'::regclass, p.oid, 0, NULL, proacl, acldefault('f', proowner), 0 \
+             FROM pg_proc p, x WHERE pronamespace <> x.oid \
            UNION ALL SELECT 'pg_type'::regclass, t.oid, 0, NULL, t.typacl, acldefault('T', t.typowner), \
              CASE WHEN r.relkind <> 'c' THEN r.oid ELSE 0 END \
-             FROM pg_type t LEFT JOIN pg_class r ON r.oid = t.typrelid \
-           UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, NULL, nspacl, acldefault('n', nspowner), 0 \
-             FROM pg_namespace \
+             FROM x, pg_type t LEFT JOIN pg_class r ON r.oid = t.typrelid WHERE typnamespace <> x.oid \
+           UNION ALL SELECT 'pg_namespace'::regclass, n.oid, 0, NULL, nspacl, acldefault('n', nspowner), 0 \
+             FROM pg_namespace n, x WHERE n.oid <> x.oid \
            UNION ALL SELECT 'pg_language'::regclass, oid, 0, NULL, lanacl, acldefault('l', lanowner), 0 \
              FROM pg_language WHERE oid < 16384 \
            UNION ALL SELECT 'pg_largeobject'::regclass, oid, 0, NULL, lomacl, acldefault('L', lomowner), 0 \

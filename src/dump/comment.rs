@@ -16,7 +16,7 @@ pub(super) struct RawComment {
     pub(super) text: String,
 }
 
-/// Every comment on an object that initdb did not make, and the one on schema `public`.
+/// Every comment on an object that initdb did not make (large objects choose their OID freely), and the one on schema `public`.
 pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<RawComment>, DumpError> {
     let rows = c
         .query(
@@ -25,7 +25,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<RawComment>, DumpError>
              FROM pg_description d \
              LEFT JOIN pg_attribute a ON d.classoid = 'pg_class'::regclass AND d.objsubid <> 0 \
                AND a.attrelid = d.objoid AND a.attnum = d.objsubid \
-             WHERE d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass \
+             WHERE d.objoid >= 16384 OR d.classoid IN ('pg_namespace'::regclass, 'pg_largeobject'::regclass) \
              ORDER BY d.classoid, d.objoid, d.objsubid",
         )
         .await?;
