@@ -58,7 +58,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
     let mut privileges = Privileges::default();
     for row in &rows {
         if row.get("own")? {
-            own_part(row, c.version, &mut privileges.of)?;
+            own_part(row, &mut privileges.of)?;
         } else {
             privileges.changed.extend(changed(row)?);
         }
@@ -67,7 +67,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
 }
 
 /// Records the privileges of one part of a user's object.
-fn own_part(row: &Row, version: u32, of: &mut HashMap<Address, Acl>) -> Result<(), DumpError> {
+fn own_part(row: &Row, of: &mut HashMap<Address, Acl>) -> Result<(), DumpError> {
     let Some(items) = row.get::<Option<Vec<String>>>("acl")? else { return Ok(()) };
     let (class_oid, oid, relation): (u32, u32, u32) =
         (row.get("classid")?, row.get("objid")?, row.get("relation")?);
@@ -78,7 +78,6 @@ fn own_part(row: &Row, version: u32, of: &mut HashMap<Address, Acl>) -> Result<(
         (None, relation) => (Address::relation(relation), AclOn::RowType),
     };
     let acl = of.entry(address).or_default();
-    acl.version = version;
     acl.parts.push(AclPart { on, base: parse_items(row.get("base")?), items: parse_items(items) });
     Ok(())
 }

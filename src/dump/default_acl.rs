@@ -30,7 +30,6 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
                 acl: None,
                 comments: Vec::new(),
                 definition: Definition::DefaultAcl(DefaultAcl {
-                    version: c.version,
                     kind: kind.chars().next().unwrap_or('r'),
                     base: parse_items(row.get("base")?),
                     items: parse_items(row.get("items")?),

@@ -11,8 +11,6 @@ use super::quote::quote_ident;
 /// Privileges of an object, its columns and its row type, with what they are compared with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acl {
-    /// `server_version_num` of the server it was read from: `ALL` is what that version knows.
-    pub version: u32,
     /// One entry for each part that has privileges of its own.
     pub parts: Vec<AclPart>,
 }
@@ -112,21 +110,20 @@ pub enum AclKind {
 }
 
 impl AclKind {
-    /// The kind's privileges: letter and keyword.
-    fn words(self, with_maintain: bool) -> &'static [(char, &'static str)] {
-        const TABLE: &[(char, &str)] = &[
-            ('r', "SELECT"),
-            ('a', "INSERT"),
-            ('x', "REFERENCES"),
-            ('d', "DELETE"),
-            ('t', "TRIGGER"),
-            ('D', "TRUNCATE"),
-            ('w', "UPDATE"),
-            ('m', "MAINTAIN"),
-        ];
+    /// The kind's privileges as the newest version has them: letter and keyword. What an older source calls all is a
+    /// list then, and does not give or take what came later.
+    fn words(self) -> &'static [(char, &'static str)] {
         match self {
-            AclKind::Table if with_maintain => TABLE,
-            AclKind::Table => &TABLE[..7],
+            AclKind::Table => &[
+                ('r', "SELECT"),
+                ('a', "INSERT"),
+                ('x', "REFERENCES"),
+                ('d', "DELETE"),
+                ('t', "TRIGGER"),
+                ('D', "TRUNCATE"),
+                ('m', "MAINTAIN"),
+                ('w', "UPDATE"),
+            ],
             AclKind::Column => &[('r', "SELECT"), ('a', "INSERT"), ('x', "REFERENCES"), ('w', "UPDATE")],
             AclKind::Sequence => &[('r', "SELECT"), ('U', "USAGE"), ('w', "UPDATE")],
             AclKind::Function => &[('X', "EXECUTE")],
@@ -150,8 +147,6 @@ pub struct AclTarget<'a> {
     pub owner: Option<&'a str>,
     /// What goes before each `GRANT` and `REVOKE`: empty, or `ALTER DEFAULT PRIVILEGES … `.
     pub prefix: &'a str,
-    /// `server_version_num` of the source: `ALL` is what that version knows.
-    pub version: u32,
 }
 
 impl AclTarget<'_> {
@@ -201,7 +196,7 @@ impl AclTarget<'_> {
 
     /// The list of privileges in words, `ALL` for all of them; `None` when none is left.
     fn words(&self, letters: &[char]) -> Option<String> {
-        let known = self.kind.words(self.version >= 170_000);
+        let known = self.kind.words();
         let chosen: Vec<&str> = known.iter().filter(|(l, _)| letters.contains(l)).map(|(_, w)| *w).collect();
         let words = match chosen.len() {
             0 => return None,
@@ -230,15 +225,8 @@ mod tests {
         texts.iter().map(|t| AclItem::parse(t).unwrap()).collect()
     }
 
-    fn table(version: u32) -> AclTarget<'static> {
-        AclTarget {
-            kind: AclKind::Table,
-            phrase: "TABLE s.t",
-            column: None,
-            owner: Some("own"),
-            prefix: "",
-            version,
-        }
+    fn table() -> AclTarget<'static> {
+        AclTarget { kind: AclKind::Table, phrase: "TABLE s.t", column: None, owner: Some("own"), prefix: "" }
     }
 
     #[test]
@@ -257,16 +245,15 @@ mod tests {
     #[test]
     fn only_the_difference_is_said() {
         let base = items(&["own=arwdDxt/own"]);
-        assert_eq!(table(150_000).statements(&base, &base), Vec::<String>::new());
-        let now = items(&["own=arwdDxt/own", "=r/own", "\"B b\"=arwdDxt/own"]);
+        assert_eq!(table().statements(&base, &base), Vec::<String>::new());
+        let now = items(&["own=arwdDxt/own", "=r/own", "\"B b\"=arwdDxt/own", "new=arwdDxtm/own"]);
         assert_eq!(
-            table(150_000).statements(&base, &now),
-            ["GRANT SELECT ON TABLE s.t TO PUBLIC", "GRANT ALL ON TABLE s.t TO \"B b\""]
-        );
-        // On 17 the same letters are not all there is.
-        assert_eq!(
-            table(170_000).statements(&base, &now)[1],
-            "GRANT SELECT,INSERT,REFERENCES,DELETE,TRIGGER,TRUNCATE,UPDATE ON TABLE s.t TO \"B b\""
+            table().statements(&base, &now),
+            [
+                "GRANT SELECT ON TABLE s.t TO PUBLIC",
+                "GRANT SELECT,INSERT,REFERENCES,DELETE,TRIGGER,TRUNCATE,UPDATE ON TABLE s.t TO \"B b\"",
+                "GRANT ALL ON TABLE s.t TO new"
+            ]
         );
     }
 
@@ -274,7 +261,7 @@ mod tests {
     fn revokes_come_first_and_the_owners_own_before_others() {
         let now = items(&["b=r*/own", "c=r/b", "own=r/own"]);
         assert_eq!(
-            table(150_000).statements(&items(&["own=arwdDxt/own"]), &now),
+            table().statements(&items(&["own=arwdDxtm/own"]), &now),
             [
                 "REVOKE ALL ON TABLE s.t FROM own",
                 "GRANT SELECT ON TABLE s.t TO own",
@@ -288,7 +275,7 @@ mod tests {
 
     #[test]
     fn columns_name_themselves_in_every_privilege() {
-        let target = AclTarget { kind: AclKind::Column, column: Some("A b"), ..table(150_000) };
+        let target = AclTarget { kind: AclKind::Column, column: Some("A b"), ..table() };
         assert_eq!(
             target.statements(&[], &items(&["=rw/own", "x=arwx/own"])),
             [

@@ -11,8 +11,6 @@ use super::{Object, RenderOptions};
 /// they are limited to; [`Object::owner`] is the role.
 #[derive(Clone, Debug, Default)]
 pub struct DefaultAcl {
-    /// `server_version_num` of the server it was read from: `ALL` is what that version knows.
-    pub version: u32,
     /// `pg_default_acl.defaclobjtype`: `r` tables, `S` sequences, `f` functions, `T` types, `n` schemas, `L` large objects.
     pub kind: char,
     /// What would hold without them: the built-in defaults, or nothing for one schema's, which are added to them.
@@ -50,14 +48,7 @@ impl DefaultAcl {
         let schema = object.namespace.as_deref().map(|s| format!("IN SCHEMA {} ", quote_ident(s)));
         let prefix =
             format!("ALTER DEFAULT PRIVILEGES FOR ROLE {} {}", quote_ident(role), schema.unwrap_or_default());
-        with(&AclTarget {
-            kind,
-            phrase,
-            column: None,
-            owner: Some(role),
-            prefix: &prefix,
-            version: self.version,
-        })
+        with(&AclTarget { kind, phrase, column: None, owner: Some(role), prefix: &prefix })
     }
 
     fn words(&self) -> (AclKind, &'static str) {

@@ -115,7 +115,6 @@ impl Object {
                 column,
                 owner: self.owner.as_deref(),
                 prefix: "",
-                version: acl.version,
             };
             if kind == AclKind::Schema && is_public(self) {
                 out.extend(Namespace::public_acl(&target, &part.items));
