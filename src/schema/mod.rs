@@ -28,6 +28,7 @@ mod policy;
 pub mod quote;
 mod range;
 mod rule;
+pub mod script;
 mod sequence;
 mod statement;
 pub mod storage_option;
