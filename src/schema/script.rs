@@ -27,7 +27,8 @@ SET client_min_messages = warning;\n\
 SET row_security = off;\n\n";
 
 /// What stands where a dump has rows.
-const NO_ROWS: &str = "--\n-- The rows of tables and the contents of large objects are not part of this script.\n--\n\n";
+const NO_ROWS: &str =
+    "--\n-- The rows of tables and the contents of large objects are not part of this script.\n--\n\n";
 
 /// For each step whether it comes after privileges: refreshes, and what needs one (a materialized view's indexes).
 pub fn after_privileges(steps: &[Step]) -> Vec<bool> {
@@ -122,7 +123,8 @@ mod tests {
     fn lines(sections: &[Section]) -> Vec<String> {
         let text: String = script(&steps(), &ScriptOptions { sections: sections.to_vec() }).collect();
         assert!(text.lines().all(|l| !l.starts_with('b')), "a name broke out of its comment");
-        let wanted = |l: &&str| l.starts_with("CREATE") || l.starts_with("GRANT") || l.contains("rows of tables");
+        let wanted =
+            |l: &&str| l.starts_with("CREATE") || l.starts_with("GRANT") || l.contains("rows of tables");
         text.lines().filter(wanted).map(str::to_owned).collect()
     }
 

@@ -1,6 +1,6 @@
 //! Schema → graph: the dependencies of `pg_depend`, and those that it does not have.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::node::{Graph, Need, Part, Piece};
 use crate::schema::{Address, ConstraintKind, Definition, Object, Section, class};
@@ -44,11 +44,37 @@ pub(super) fn build(graph: &mut Graph<'_>) {
         needs.dedup();
         graph.nodes[at].needs = needs;
     }
+    add_aliased(graph);
     for at in 0..schema.objects.len() {
         add_steps(graph, at);
     }
     wait_for_attached_indexes(graph);
     add_refreshes(graph);
+}
+
+/// What a part needs that stands for its whole, the whole needs: a composite type's relation names the types of
+/// its attributes, a constraint's index its operator classes.
+fn add_aliased(graph: &mut Graph<'_>) {
+    let schema = graph.schema;
+    let objects: HashSet<Address> = schema.objects.iter().map(|o| o.address).collect();
+    let pieces: HashSet<Address> =
+        schema.objects.iter().flat_map(|o| pieces(o).into_iter().map(|(address, _)| address)).collect();
+    for (part, needs) in &schema.depends {
+        if objects.contains(part) || pieces.contains(part) {
+            continue;
+        }
+        let Some(whole) = graph.resolve(*part) else { continue };
+        let needs: Vec<Need> = needs
+            .iter()
+            .filter_map(|&address| graph.resolve(address))
+            .filter(|&node| node != whole)
+            .map(|node| Need { node, via: None })
+            .collect();
+        let all = &mut graph.nodes[whole].needs;
+        all.extend(needs);
+        all.sort_unstable();
+        all.dedup();
+    }
 }
 
 /// What an object needs by what it is.
@@ -194,7 +220,7 @@ fn add_refreshes(graph: &mut Graph<'_>) {
     let mut readable: HashMap<usize, bool> = HashMap::new();
     for &matview in &matviews {
         // Populated itself, and so is all that it reads, however far down.
-        let (mut todo, mut seen) = (vec![matview], std::collections::HashSet::new());
+        let (mut todo, mut seen) = (vec![matview], HashSet::new());
         let mut all = true;
         while let Some(next) = todo.pop() {
             if !seen.insert(next) {
@@ -233,7 +259,7 @@ fn add_refreshes(graph: &mut Graph<'_>) {
 /// The materialized views that one reads, directly or through views.
 fn matview_sources(graph: &Graph<'_>, matview: usize) -> Vec<usize> {
     let mut found = Vec::new();
-    let mut seen = std::collections::HashSet::from([matview]);
+    let mut seen = HashSet::from([matview]);
     let mut todo = vec![matview];
     while let Some(node) = todo.pop() {
         for need in &graph.nodes[node].needs {
