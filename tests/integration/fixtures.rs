@@ -27,9 +27,17 @@ fn the_kitchen_sink_survives_pg_dump() {
 }
 
 #[test]
+fn nasty_data_survives_pg_dump() {
+    for major in majors(&[15, 18]) {
+        round_trip(major, &["nasty_data.sql"]);
+    }
+}
+
+#[test]
 fn the_fixtures_load() {
     for major in majors(&[13, 16, 17]) {
         filled(cluster(major).database("fixture"), &["kitchen_sink.sql"]);
+        filled(cluster(major).database("fixture"), &["nasty_data.sql"]);
     }
 }
 
