@@ -1,0 +1,266 @@
+//! The house rules, checked from the sources alone: who may import whom, how long a file may grow, what must be at
+//! its top, and what may be linked.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A file may have this many lines.
+const LINES: usize = 500;
+
+/// The floor that a module of the crate stands on; it may import only from lower ones. Rooms share a floor.
+fn floor(module: &str) -> u32 {
+    match module {
+        "error" => 0,
+        "config" | "progress" => 1,
+        "schema" => 2,
+        "pg" => 3,
+        "journal" => 4,
+        "validate" | "snapshot" | "dump" | "restore" | "stream" | "cutover" | "verify" | "bench" => 5,
+        "migration" => 6,
+        "cli" => 7,
+        "lib" | "main" => 8,
+        other => panic!("src/{other} is new: give it a floor in tests/house.rs"),
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![root().join(folder)];
+    while let Some(dir) = open.pop() {
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        for path in entries.map(|e| e.unwrap().path()) {
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+/// The module path of a file of `src`: `src/pg/tls.rs` → `["pg", "tls"]`, `src/pg/mod.rs` → `["pg"]`.
+fn module_of(path: &Path) -> Vec<String> {
+    let relative = path.strip_prefix(root().join("src")).unwrap().with_extension("");
+    let mut parts: Vec<String> = relative.iter().map(|p| p.to_string_lossy().into_owned()).collect();
+    if parts.last().is_some_and(|p| p == "mod") {
+        parts.pop();
+    }
+    parts
+}
+
+/// The lines of a file that are code and not its tests, with line numbers; comments cut off.
+fn code(text: &str) -> Vec<(usize, &str)> {
+    let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line));
+    lines
+        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
+        .map(|(n, line)| {
+            // A `//` inside a string cuts too much, which can only hide the rest of that line.
+            (n, line.split("//").next().unwrap_or_default())
+        })
+        .collect()
+}
+
+/// The first names after `crate::` in a text, groups opened: `crate::{a::b, c}` → a, c.
+fn crate_paths(text: &str) -> Vec<String> {
+    let name = |s: &str| -> String {
+        s.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {
+            continue;
+        }
+        let rest = &text[at + "crate::".len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            found.push(name(rest));
+            continue;
+        };
+        let mut depth = 0;
+        let mut item = String::new();
+        for c in group.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => found.push(name(&std::mem::take(&mut item))),
+                _ if depth == 0 => item.push(c),
+                _ => {}
+            }
+        }
+        found.push(name(&item));
+    }
+    found.retain(|n| !n.is_empty());
+    found
+}
+
+/// Names of the crate's root that `super::super::…` chains of a module of this depth reach.
+fn super_paths(text: &str, depth: usize) -> Vec<String> {
+    let climb = "super::".repeat(depth);
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(&climb) {
+        if !text[..at].ends_with("super::") {
+            found.extend(crate_paths(&format!("crate::{}", &text[at + climb.len()..])).into_iter().take(1));
+        }
+    }
+    found
+}
+
+#[test]
+fn modules_import_downwards_only() {
+    let mut wrong = Vec::new();
+    for path in sources("src") {
+        let module = module_of(&path);
+        if module == ["main"] || module == ["lib"] {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let body: String = code(&text).iter().flat_map(|(_, line)| [line, "\n"]).collect();
+        let ours = &module[0];
+        let mut used = crate_paths(&body);
+        used.extend(super_paths(&body, module.len()));
+        for other in used.into_iter().filter(|o| o != ours && o != "super" && o != "self") {
+            // A name at the root that is no module is an item re-exported by lib.rs: only the top may use those.
+            let is_module = ["", ".rs"].iter().any(|e| root().join(format!("src/{other}{e}")).exists());
+            if !is_module || floor(&other) >= floor(ours) {
+                wrong.push(format!("{}: {ours} must not import {other}", shown(&path)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "dependencies point down only:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_outgrows_its_limit() {
+    let files = ["src", "tests", "benches", "examples"].into_iter().flat_map(sources);
+    let wrong: Vec<String> = files
+        .map(|path| (std::fs::read_to_string(&path).unwrap().lines().count(), path))
+        .filter(|(lines, _)| *lines > LINES)
+        .map(|(lines, path)| format!("{}: {lines} lines", shown(&path)))
+        .collect();
+    assert!(wrong.is_empty(), "more than {LINES} lines:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let files = ["src", "tests", "benches", "examples"].into_iter().flat_map(sources);
+    let wrong: Vec<String> = files
+        .filter(|path| !std::fs::read_to_string(path).unwrap().starts_with("//! "))
+        .map(|path| shown(&path))
+        .collect();
+    assert!(wrong.is_empty(), "no header comment (//!):\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_unwraps_outside_tests() {
+    let mut wrong = Vec::new();
+    for path in sources("src") {
+        if path.ends_with("tests.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (n, line) in code(&text) {
+            if [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!("]
+                .iter()
+                .any(|w| line.contains(w))
+            {
+                wrong.push(format!("{}:{n}: {}", shown(&path), line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "may panic:\n{}", wrong.join("\n"));
+}
+
+/// The strings of one list of deny.toml.
+fn deny_list(key: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("deny.toml")).unwrap();
+    let start = text.find(&format!("\n{key} = [")).unwrap_or_else(|| panic!("deny.toml has no {key}"));
+    let list = text[start..].split(']').next().unwrap();
+    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Whether an SPDX expression can be satisfied from this list.
+fn licence_fits(expression: &str, allowed: &[String]) -> bool {
+    let expression = expression.trim();
+    // Split at the operators that stand outside parentheses, the weakest first.
+    for (operator, all) in [(" OR ", false), ("/", false), (" AND ", true)] {
+        let mut depth = 0;
+        let mut parts = vec![String::new()];
+        let mut rest = expression;
+        while let Some(c) = rest.chars().next() {
+            if depth == 0 && rest.starts_with(operator) {
+                parts.push(String::new());
+                rest = &rest[operator.len()..];
+                continue;
+            }
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            parts.last_mut().unwrap().push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+        if parts.len() > 1 {
+            let mut fits = parts.iter().map(|p| licence_fits(p, allowed));
+            return if all { fits.all(|f| f) } else { fits.any(|f| f) };
+        }
+    }
+    match expression.strip_prefix('(').and_then(|e| e.strip_suffix(')')) {
+        Some(inner) => licence_fits(inner, allowed),
+        None => allowed.iter().any(|a| a == expression),
+    }
+}
+
+#[test]
+fn dependencies_are_from_the_registry_and_under_allowed_licences() {
+    let out = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked", "--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let allowed = deny_list("allow");
+    let single = deny_list("deny");
+    let mut wrong = Vec::new();
+    let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let text = |key: &str| package[key].as_str().unwrap_or_default();
+        let name = text("name");
+        let source = text("source");
+        if name != env!("CARGO_PKG_NAME") && source != "registry+https://github.com/rust-lang/crates.io-index"
+        {
+            wrong.push(format!("{name}: comes from {source:?}, not from crates.io"));
+        }
+        if !licence_fits(text("license"), &allowed) {
+            wrong.push(format!("{name}: licence {:?} is not in deny.toml", text("license")));
+        }
+        versions.entry(name).or_default().push(text("version"));
+    }
+    for name in single {
+        let versions = versions.get(name.as_str()).cloned().unwrap_or_default();
+        if versions.len() > 1 {
+            wrong.push(format!("{name}: several versions: {}", versions.join(", ")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn licences_are_read_as_spdx() {
+    let allowed = ["MIT".to_owned(), "Apache-2.0".to_owned(), "ISC".to_owned()];
+    for good in ["MIT", "MIT OR GPL-3.0", "MIT/Apache-2.0", "(GPL-2.0 OR MIT) AND ISC", "Apache-2.0 AND ISC"]
+    {
+        assert!(licence_fits(good, &allowed), "{good}");
+    }
+    for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT OR ISC) AND GPL-2.0"] {
+        assert!(!licence_fits(bad, &allowed), "{bad}");
+    }
+}
