@@ -1,1 +1,3 @@
+//! Connection strings as libpq reads them.
+
 

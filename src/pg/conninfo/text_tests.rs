@@ -1,1 +1,3 @@
+//! The two written forms of a connection string.
+
 

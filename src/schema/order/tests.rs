@@ -1,1 +1,3 @@
+//! Order, loops and boundaries over small made-up schemas.
+
 
