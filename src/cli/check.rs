@@ -51,10 +51,14 @@ pub(super) fn render(report: &Report) -> String {
             continue;
         }
         out += &format!("{}\n", counted(findings.len() as u64, noun));
-        for finding in findings {
+        let mut rest = findings.iter().peekable();
+        while let Some(finding) = rest.next() {
             let side = finding.side.map(|s| format!("{s}: ")).unwrap_or_default();
             out += &format!("  {side}{}  [{}]\n", finding.message.replace('\n', "\n    "), finding.code);
-            if let Some(remedy) = &finding.remedy {
+            // One remedy for all of them is said once, after the last.
+            let said_later =
+                rest.peek().is_some_and(|f| f.code == finding.code && f.remedy == finding.remedy);
+            if let Some(remedy) = finding.remedy.as_ref().filter(|_| !said_later) {
                 out += &format!("    → {}\n", remedy.replace('\n', "\n      "));
             }
         }

@@ -42,15 +42,19 @@ pub(super) fn judge(source: &Source, target: &Server, to: &Target, asked: Asked<
         }
         let there = available.installed.as_ref().or(available.default_version.as_ref());
         if let Some(there) = there.filter(|v| **v != extension.version) {
-            out.push(
-                Finding::warning(
-                    "extension-version",
-                    format!("extension {name} is version {} on the source and {there} on the target", extension.version),
-                )
-                .on(Side::Target)
-                .about(name.clone())
-                .mend(format!("ALTER EXTENSION {name} UPDATE; -- on the side that is older, where the versions do not fit")),
+            let message = format!(
+                "extension {name} is version {} on the source and {there} on the target",
+                extension.version
             );
+            let finding = if newer(there, &extension.version) {
+                // What comes with a newer server, and is made to read what the older one wrote.
+                Finding::notice("extension-version", message)
+            } else {
+                Finding::warning("extension-version", message).mend(format!(
+                    "install a newer {name} on the target server, then, where it is created there already: ALTER EXTENSION {name} UPDATE;"
+                ))
+            };
+            out.push(finding.on(Side::Target).about(name.clone()));
         }
     }
     let mut methods: Vec<&str> = source
@@ -73,6 +77,12 @@ pub(super) fn judge(source: &Source, target: &Server, to: &Target, asked: Asked<
     }
 }
 
+/// Whether version `a` is known to come after `b`: numbers between dots, compared as numbers.
+fn newer(a: &str, b: &str) -> bool {
+    let numbers = |v: &str| v.split('.').map(|n| n.parse::<u32>().ok()).collect::<Option<Vec<u32>>>();
+    matches!((numbers(a), numbers(b)), (Some(a), Some(b)) if a > b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::facts::source::{AccessMethodUse, Extension};
@@ -93,6 +103,7 @@ mod tests {
                 extension("uuid-ossp", "public"),
                 extension("postgis", "gis"),
                 extension("dblink", "public"),
+                extension("old", "public"),
                 extension("unseen", "left_out"),
             ],
             access_methods: vec![AccessMethodUse { name: "bloom2".into(), schema: "s".into() }],
@@ -107,6 +118,7 @@ mod tests {
             extensions: [
                 ("plpgsql".to_owned(), available(Some("1.0"), "1.1", true)),
                 ("uuid-ossp".to_owned(), available(None, "1.1", false)),
+                ("old".to_owned(), available(None, "0.9", false)),
                 ("dblink".to_owned(), available(None, "1.0", true)),
             ]
             .into(),

@@ -229,11 +229,11 @@ async fn extensions(session: &Session) -> Result<Vec<Extension>, SqlError> {
 async fn collations(session: &Session) -> Result<Vec<CollationUse>, SqlError> {
     let sql = format!(
         "SELECT DISTINCT ON (1, 2) l.collname::text AS name, n.nspname::text AS schema, c.relname::text AS used_by
-         FROM (SELECT a.attrelid AS relation, a.attcollation AS collation FROM pg_catalog.pg_attribute a
+         FROM (SELECT a.attrelid AS relation, a.attcollation AS oid FROM pg_catalog.pg_attribute a
                 WHERE a.attcollation > 0 AND NOT a.attisdropped AND a.attnum > 0
-            UNION ALL SELECT i.indrelid, x.collation FROM pg_catalog.pg_index i,
-                LATERAL pg_catalog.unnest(i.indcollation) AS x(collation) WHERE x.collation > 0) u
-         JOIN pg_catalog.pg_collation l ON l.oid = u.collation
+            UNION ALL SELECT i.indrelid, x.oid FROM pg_catalog.pg_index i,
+                LATERAL pg_catalog.unnest(i.indcollation) AS x(oid) WHERE x.oid > 0) u
+         JOIN pg_catalog.pg_collation l ON l.oid = u.oid
          JOIN pg_catalog.pg_class c ON c.oid = u.relation
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE l.collnamespace = 'pg_catalog'::pg_catalog.regnamespace AND l.collname NOT IN ('default', 'C', 'POSIX')
