@@ -93,6 +93,12 @@ fn missing(role: &str, uses: &[Use]) -> Finding {
         }
         _ => "",
     };
+    // The server's own roles (`pg_read_all_data`, …) come with its version; nobody can create one.
+    let create = if role.starts_with("pg_") {
+        format!("use a target that has it, or a role of your own in its place on the source{way_out}")
+    } else {
+        format!("CREATE ROLE {};{way_out}", quote_ident(role))
+    };
     let role = quote_ident(role);
     Finding::error(
         "role-missing",
@@ -100,7 +106,7 @@ fn missing(role: &str, uses: &[Use]) -> Finding {
     )
     .on(Side::Target)
     .about(role.clone())
-    .mend(format!("CREATE ROLE {role};{way_out}"))
+    .mend(create)
 }
 
 #[cfg(test)]
@@ -125,6 +131,7 @@ mod tests {
                 named("granted", Use::Privilege, Some("s")),
                 named("policed", Use::Policy, Some("s")),
                 named("elsewhere", Use::Owner, Some("other")),
+                named("pg_new", Use::Privilege, Some("s")),
                 named("nowhere", Use::DefaultPrivilege, None),
             ],
             functions: vec![PrivilegedFunction {

@@ -258,6 +258,12 @@ Warning source-newer both: the source (PostgreSQL 18) is newer than the target (
             message: "permission denied".into(),
             detail: Some("detail".into()),
             hint: None,
+            context: None,
+            position: None,
+            schema: None,
+            table: None,
+            column: None,
+            constraint: None,
         };
         insta::assert_snapshot!(shown(&[unreachable(&connect), Finding::unreadable(&sql)]), @r#"
 Error unreachable target: cannot connect to the target (b:5432/db): connection refused

@@ -194,7 +194,10 @@ async fn roles(session: &Session) -> Result<Vec<RoleUse>, SqlError> {
         proc = owners("pg_proc", "proowner", "pronamespace"),
         r#type = owners("pg_type", "typowner", "typnamespace"),
         namespace = format!(
-            "SELECT n.nspowner, 'o', n.nspname::text FROM pg_catalog.pg_namespace n WHERE {USER_NAMESPACE} AND {}",
+            // The public schema's owner is left as the target has it, where it is the one it was made with.
+            "SELECT n.nspowner, 'o', n.nspname::text FROM pg_catalog.pg_namespace n WHERE {USER_NAMESPACE} AND {}
+                AND NOT (n.nspname = 'public' AND pg_catalog.pg_get_userbyid(n.nspowner) IN ('pg_database_owner',
+                    pg_catalog.pg_get_userbyid(10)))",
             no_member("pg_namespace", "n.oid")
         ),
     );
