@@ -126,6 +126,7 @@ mod tests {
             address: Address::new(class::RELATION, 1),
             namespace: Some("s".to_owned()),
             name: "v w".to_owned(),
+            parent: None,
             owner: None,
             acl: None,
             comments: Vec::new(),
