@@ -2,7 +2,7 @@
 //!
 //! Invariant: an internal dependency (deptype `i`) says that an object is a part of another: an array or row type
 //! of its type or relation, an index of its constraint, a `_RETURN` rule of its view, a multirange and constructor functions
-//! of their range type. Chains of those are followed here, so an alias names what is no alias itself.
+//! of their range type. (An identity column's sequence is one of its table too, but has statements of its own.) Chains of those are followed here, so an alias names what is no alias itself.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,9 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Dependencies, DumpError> {
     let rows = c
         .query(
             "reading dependencies",
-            "SELECT classid, objid, refclassid, refobjid, deptype = 'i' AS internal FROM pg_depend \
+            "SELECT classid, objid, refclassid, refobjid, deptype = 'i' AND NOT (classid = 'pg_class'::regclass \
+               AND EXISTS (SELECT FROM pg_class c WHERE c.oid = objid AND c.relkind = 'S')) AS internal \
+             FROM pg_depend \
              WHERE objid >= 16384 AND deptype IN ('n', 'a', 'i', 'I', 'P', 'S') \
              AND (refobjid >= 16384 OR refclassid = 'pg_namespace'::regclass OR refclassid = 'pg_extension'::regclass) \
              AND NOT (classid = refclassid AND objid = refobjid)",

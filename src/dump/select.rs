@@ -153,10 +153,13 @@ fn attach_comments(schema: &mut Schema, comments: Vec<RawComment>) {
         schema.objects.iter().enumerate().map(|(i, o)| (o.address, i)).collect();
     let part_of = |a| schema.aliases.get(&a).and_then(|whole| index.get(whole)).copied();
     let mut found = Vec::new();
-    for RawComment { address, column, text } in comments {
+    for RawComment { address, column, constraint, text } in comments {
         let place = match (index.get(&address).copied(), column) {
             (Some(i), Some(column)) => Some((i, CommentOn::Column(column))),
             (Some(i), None) => Some((i, CommentOn::Itself)),
+            // A check or NOT NULL constraint that is written with its table.
+            (None, None) if constraint.is_some() => constraint
+                .and_then(|(table, name)| index.get(&table).map(|i| (*i, CommentOn::Constraint(name)))),
             (None, column) => part_of(address).and_then(|i| match (&schema.objects[i].definition, column) {
                 (Definition::Composite(_), Some(column)) => Some((i, CommentOn::Column(column))),
                 (Definition::Constraint(_), None) if address.class == class::RELATION => {

@@ -65,6 +65,8 @@ pub enum CommentOn {
     Itself,
     /// The column (or composite type's attribute) of this name.
     Column(String),
+    /// The table's constraint of this name, where that is written with the table.
+    Constraint(String),
     /// The index of a constraint, which has the constraint's name.
     Index,
 }

@@ -4,7 +4,7 @@
 
 use super::acl::{AclKind, AclOn, AclTarget};
 use super::namespace::is_public;
-use super::object::CommentOn;
+use super::object::{Comment, CommentOn};
 use super::quote::{quote_ident, quote_literal};
 use super::{Definition, Namespace, Object, RenderOptions};
 
@@ -77,17 +77,22 @@ impl Object {
                 .into_iter()
                 .collect();
         }
-        let statement = |on: &CommentOn, text: &str| {
-            let place = match on {
-                CommentOn::Itself => self.reference(),
-                CommentOn::Column(column) => {
-                    format!("COLUMN {}.{}", self.qualified_name(), quote_ident(column))
-                }
-                CommentOn::Index => format!("INDEX {}", self.qualified_name()),
-            };
-            format!("COMMENT ON {place} IS {}", quote_literal(text))
+        self.comments.iter().map(|c| self.comment_statement(c)).collect()
+    }
+
+    /// `COMMENT ON` for one comment.
+    pub fn comment_statement(&self, comment: &Comment) -> String {
+        let place = match &comment.on {
+            CommentOn::Itself => self.reference(),
+            CommentOn::Column(column) => {
+                format!("COLUMN {}.{}", self.qualified_name(), quote_ident(column))
+            }
+            CommentOn::Constraint(constraint) => {
+                format!("CONSTRAINT {} ON {}", quote_ident(constraint), self.qualified_name())
+            }
+            CommentOn::Index => format!("INDEX {}", self.qualified_name()),
         };
-        self.comments.iter().map(|c| statement(&c.on, &c.text)).collect()
+        format!("COMMENT ON {place} IS {}", quote_literal(&comment.text))
     }
 
     /// `GRANT` and `REVOKE` that lead from what it has when created to what it had on the source.

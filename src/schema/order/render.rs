@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use super::node::{Graph, Part, Piece};
 use crate::schema::{
-    Address, ConstraintKind, Definition, LockNeed, Object, RenderOptions, Schema, Section, Step, Table,
-    TableKind,
+    Address, CommentOn, ConstraintKind, Definition, LockNeed, Object, RenderOptions, Schema, Section, Step,
+    Table, TableKind,
 };
 
 /// What rendering needs beside the node.
@@ -60,6 +60,8 @@ impl<'g> Context<'g> {
                 (Definition::Table(table), Piece::Check(i)) => {
                     if let Some(check) = table.checks.get_mut(i) {
                         check.separate = true;
+                        let on = CommentOn::Constraint(check.name.clone());
+                        object.comments.retain(|c| c.on != on);
                     }
                 }
                 (Definition::Domain(domain), Piece::DomainCheck(i)) => {
@@ -110,7 +112,7 @@ pub(super) fn step(context: &Context<'_>, node: usize, needs: Vec<usize>) -> Ste
     let object = context.remaining(node.object);
     let object = object.as_ref();
     let whole = node.part == Part::Whole;
-    let mut create = statements(context, node.part, object);
+    let mut create = statements(context, node.object, node.part, object);
     if whole {
         create.extend(object.owner_statement(context.options));
         create.extend(object.comment_statements());
@@ -135,7 +137,7 @@ pub(super) fn step(context: &Context<'_>, node: usize, needs: Vec<usize>) -> Ste
     }
 }
 
-fn statements(context: &Context<'_>, part: Part, object: &Object) -> Vec<String> {
+fn statements(context: &Context<'_>, index: usize, part: Part, object: &Object) -> Vec<String> {
     match (part, &object.definition) {
         (Part::Whole, _) => object.create_statements(context.options),
         (Part::Shell, Definition::Range(range)) => range.shell(object).into_iter().collect(),
@@ -145,7 +147,17 @@ fn statements(context: &Context<'_>, part: Part, object: &Object) -> Vec<String>
         (Part::Piece(Piece::Default(i)), Definition::View(view)) => {
             view.set_default(object, i).into_iter().collect()
         }
-        (Part::Piece(Piece::Check(i)), Definition::Table(table)) => separate_check(table, object, i),
+        (Part::Piece(Piece::Check(i)), Definition::Table(table)) => {
+            let mut out = separate_check(table, object, i);
+            if let Some(check) = table.checks.get(i) {
+                let on = CommentOn::Constraint(check.name.clone());
+                let source = &context.graph.schema.objects[index];
+                out.extend(
+                    source.comments.iter().filter(|c| c.on == on).map(|c| source.comment_statement(c)),
+                );
+            }
+            out
+        }
         (Part::Piece(Piece::DomainCheck(i)), Definition::Domain(domain)) => {
             domain.checks.get(i).map(|c| domain.separate_check(object, c)).unwrap_or_default()
         }
