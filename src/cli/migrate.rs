@@ -21,8 +21,7 @@ pub(super) async fn run(config: Config, voice: &Voice) -> ExitCode {
             }
             Err(error) => {
                 let code = error.exit_code();
-                let value = serde_json::json!({ "message": error.to_string(), "exit_code": code as u8 });
-                voice.end("failed", value, Level::Error, &error.to_string());
+                voice.failed(&error.to_string(), code);
                 code
             }
         },

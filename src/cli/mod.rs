@@ -7,6 +7,7 @@ mod check;
 mod display;
 mod invocation;
 mod migrate;
+mod schema;
 mod secret;
 mod size;
 
@@ -17,7 +18,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use args::RawArgs;
-use display::{Display, Level, Voice};
+use display::{Display, Voice};
 use invocation::{Command, UsageError};
 
 use crate::error::ExitCode;
@@ -55,7 +56,7 @@ fn run(command: Command, voice: &Voice) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
-            voice.say(Level::Error, &format!("no threads can be started: {e}"));
+            voice.failed(&format!("no threads can be started: {e}"), ExitCode::OperatorMustAct);
             return ExitCode::OperatorMustAct;
         }
     };
@@ -63,6 +64,7 @@ fn run(command: Command, voice: &Voice) -> ExitCode {
         match command {
             Command::Migrate(config) => migrate::run(*config, voice).await,
             Command::Check(config, output) => check::run(&config, output, voice).await,
+            Command::Schema(asked) => schema::run(*asked, voice).await,
             _ => ExitCode::Usage,
         }
     });
@@ -72,7 +74,7 @@ fn run(command: Command, voice: &Voice) -> ExitCode {
 }
 
 fn usage(error: &UsageError, voice: &Voice) -> ExitCode {
-    voice.say(Level::Error, &format!("{error}\nTry 'pg_migrator --help'."));
+    voice.failed(&format!("{error}\nTry 'pg_migrator --help'."), ExitCode::Usage);
     ExitCode::Usage
 }
 

@@ -6,6 +6,7 @@
 
 pub mod check;
 mod error;
+pub mod model;
 pub mod offline;
 
 pub use error::Error;

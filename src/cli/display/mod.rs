@@ -18,12 +18,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use live::Live;
-use serde::Serialize;
 use state::State;
 pub(crate) use text::{Level, counted};
 
 use super::args::ColorChoice;
 use super::invocation::{Console, Verbosity};
+use crate::error::ExitCode;
 use crate::progress::{Event, Reporter, Summary};
 
 /// How often the live display is drawn.
@@ -143,12 +143,13 @@ impl Voice {
         });
     }
 
-    /// Says how it ended: in words, or in JSON as an event `name` with `value`.
-    pub(crate) fn end(&self, name: &str, value: impl Serialize, level: Level, words: &str) {
+    /// Says that the command failed, whatever the verbosity; in JSON as an event `failed`.
+    pub(crate) fn failed(&self, message: &str, code: ExitCode) {
         self.queue(if self.inner.json {
-            json::named(name, value, level, since_epoch())
+            let value = serde_json::json!({ "message": message, "exit_code": code as u8 });
+            json::named("failed", value, Level::Error, since_epoch())
         } else {
-            text::line(level, words, self.inner.color)
+            text::line(Level::Error, message, self.inner.color)
         });
     }
 

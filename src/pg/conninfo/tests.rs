@@ -1,3 +1,1 @@
 //! Connection strings as libpq reads them.
-
-

@@ -1,3 +1,1 @@
 //! The two written forms of a connection string.
-
-

@@ -1,3 +1,1 @@
 //! Order, loops and boundaries over small made-up schemas.
-
-
