@@ -91,12 +91,21 @@ mod tests {
 
     #[test]
     fn for_people() {
-        insta::assert_snapshot!(render(&report()), @"");
-        insta::assert_snapshot!(render(&Report::default()), @"");
+        insta::assert_snapshot!(render(&report()), @r#"
+1 error
+  target: an object is there already: table public.t  [target-not-empty]
+    → use --drop-target-first
+
+1 warning
+  the databases sort differently  [locale-differs]
+
+The migration would refuse to start: mend the errors, then check again.
+"#);
+        insta::assert_snapshot!(render(&Report::default()), @"Nothing stops the migration.");
     }
 
     #[test]
     fn for_machines() {
-        insta::assert_snapshot!(to_json(&report()), @"");
+        insta::assert_snapshot!(to_json(&report()), @r#"{"errors":1,"findings":[{"code":"target-not-empty","message":"an object is there already: table public.t","object":"table public.t","remedy":"use --drop-target-first","severity":"error","side":"target"},{"code":"locale-differs","message":"the databases sort differently","object":null,"remedy":null,"severity":"warning","side":null}],"notices":0,"ok":false,"warnings":1}"#);
     }
 }

@@ -131,12 +131,13 @@ mod tests {
             |asked| judge(&source, &ordinary, &to, asked, &mut out),
         );
         insta::assert_snapshot!(shown(&out), @r#"
-Warning extension-version target ["uuid-ossp"]: extension "uuid-ossp" is version 1.0 on the source and 1.1 on the target
-    ALTER EXTENSION "uuid-ossp" UPDATE; -- on the side that is older, where the versions do not fit
+Notice extension-version target ["uuid-ossp"]: extension "uuid-ossp" is version 1.0 on the source and 1.1 on the target
 Error extension-missing target [postgis]: extension postgis 1.0 is not available on the target
     install its package on the target server (on a managed server: allow it in the provider's settings)
 Error extension-needs-superuser target [dblink]: extension dblink can only be created by a superuser, and role mover is none
     as a superuser, in database app: CREATE EXTENSION dblink;
+Warning extension-version target [old]: extension old is version 1.0 on the source and 0.9 on the target
+    install a newer old on the target server, then, where it is created there already: ALTER EXTENSION old UPDATE;
 Error access-method-missing target [bloom2]: access method bloom2 is not on the target
     CREATE ACCESS METHOD bloom2 …; -- by a superuser, with its handler installed
 "#);
