@@ -8,7 +8,7 @@ use super::DumpError;
 use super::catalogs::{Catalogs, USER_NAMESPACE};
 use super::column_type;
 use crate::pg::Row;
-use crate::schema::binary::{TypeFacts, is_binary_safe};
+use crate::schema::binary::{BinarySafety, TypeFacts, binary_safety};
 use crate::schema::quote::qualified;
 use crate::schema::storage_option::storage_options;
 use crate::schema::{Column, ColumnDefault, Generated, Identity, NotNull};
@@ -60,7 +60,7 @@ fn columns_sql(c: &Catalogs<'_>) -> String {
 fn to_column(
     row: &Row,
     types: &HashMap<u32, TypeFacts>,
-    safe: &mut HashMap<u32, bool>,
+    safe: &mut HashMap<u32, BinarySafety>,
 ) -> Result<Column, DumpError> {
     let type_oid: u32 = row.get("atttypid")?;
     let generated = match row.get::<String>("generated")?.as_str() {
@@ -113,7 +113,7 @@ fn to_column(
         options: storage_options(&options, ""),
         local,
         inherited: row.get("inherited")?,
-        binary_safe: *safe.entry(type_oid).or_insert_with(|| is_binary_safe(type_oid, types)),
+        binary: *safe.entry(type_oid).or_insert_with(|| binary_safety(type_oid, types)),
     })
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Binary COPY sends what a type's send function makes. That is safe when the format is the same in all versions from
 //! 10 to 18 and holds no OID that only the source knows: `array_send` and `record_send` write the OIDs of
-//! element and attribute types, which are the same everywhere for built-in types only. Invariant: a type that is not
-//! known to be safe is not safe; text always works.
+//! element and attribute types, which are the same everywhere for built-in types only. From 14 on `array_recv` and
+//! `record_recv` read past such an OID unless it is a built-in type's. Invariant: a type that is not known to be safe
+//! is not safe; text always works.
 
 use std::collections::HashMap;
 
@@ -87,29 +88,54 @@ const BASE_TYPES: &[&str] = &[
 /// Types of contrib modules whose binary format is stable, as (extension, type).
 const CONTRIB_TYPES: &[(&str, &str)] = &[("citext", "citext"), ("hstore", "hstore"), ("ltree", "ltree")];
 
-/// Whether values of type `oid` may be copied in binary, given what is known of it and of the types it is made of.
-pub fn is_binary_safe(oid: u32, types: &HashMap<u32, TypeFacts>) -> bool {
-    is_safe_within(oid, types, 32)
+/// To which targets values of a type may be copied in binary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BinarySafety {
+    /// To none.
+    #[default]
+    Never,
+    /// To 14 and later: what arrays and composites hold are types with OIDs of the source's own.
+    To14,
+    /// To every target.
+    Always,
+}
+
+impl BinarySafety {
+    /// Whether it is safe to a target of this `server_version_num`.
+    pub fn holds_for(self, target_version: u32) -> bool {
+        match self {
+            BinarySafety::Never => false,
+            BinarySafety::To14 => target_version >= 140_000,
+            BinarySafety::Always => true,
+        }
+    }
+}
+
+/// To which targets values of type `oid` may be copied in binary, given what is known of it and of the types it is made
+/// of.
+pub fn binary_safety(oid: u32, types: &HashMap<u32, TypeFacts>) -> BinarySafety {
+    safety_within(oid, types, 32)
 }
 
 /// A type cannot contain itself but through an array; `depth` ends a recursion that broken catalogs could cause.
-fn is_safe_within(oid: u32, types: &HashMap<u32, TypeFacts>, depth: u32) -> bool {
-    let Some(facts) = types.get(&oid).filter(|t| t.sends && depth > 0) else { return false };
-    let inner = |oid: u32| is_safe_within(oid, types, depth - 1);
+fn safety_within(oid: u32, types: &HashMap<u32, TypeFacts>, depth: u32) -> BinarySafety {
+    use BinarySafety::{Always, Never, To14};
+    let Some(facts) = types.get(&oid).filter(|t| t.sends && depth > 0) else { return Never };
+    let inner = |oid: u32| safety_within(oid, types, depth - 1);
     // What is written with its OID inside.
-    let pinned = |oid: u32| oid < FIRST_UNPINNED && inner(oid);
+    let with_oid = |oid: u32| if oid < FIRST_UNPINNED { inner(oid) } else { inner(oid).min(To14) };
+    let known = |known: bool| if known { Always } else { Never };
     match facts.kind {
-        'b' if oid < FIRST_UNPINNED && BASE_TYPES.binary_search(&facts.name.as_str()).is_ok() => true,
-        'b' if facts.element != 0 => pinned(facts.element),
-        'b' => facts
-            .extension
-            .as_deref()
-            .is_some_and(|extension| CONTRIB_TYPES.contains(&(extension, facts.name.as_str()))),
-        'c' => facts.attributes.iter().all(|attribute| pinned(*attribute)),
+        'b' if oid < FIRST_UNPINNED && BASE_TYPES.binary_search(&facts.name.as_str()).is_ok() => Always,
+        'b' if facts.element != 0 => with_oid(facts.element),
+        'b' => known(
+            facts.extension.as_deref().is_some_and(|e| CONTRIB_TYPES.contains(&(e, facts.name.as_str()))),
+        ),
+        'c' => facts.attributes.iter().map(|a| with_oid(*a)).min().unwrap_or(Always),
         'd' => inner(facts.base),
-        'e' => true,
+        'e' => Always,
         'r' | 'm' => inner(facts.subtype),
-        _ => false,
+        _ => Never,
     }
 }
 
@@ -163,16 +189,20 @@ mod tests {
     #[test]
     fn what_holds_an_oid_of_the_source_only_is_not_safe() {
         let types = types();
-        let safe: Vec<u32> = {
-            let mut safe: Vec<u32> = types.keys().copied().filter(|t| is_binary_safe(*t, &types)).collect();
-            safe.sort_unstable();
-            safe
+        let of = |safety: BinarySafety| {
+            let mut found: Vec<u32> =
+                types.keys().copied().filter(|t| binary_safety(*t, &types) == safety).collect();
+            found.sort_unstable();
+            found
         };
-        assert_eq!(safe, [23, 25, 1007, 20_000, 20_002, 20_005, 20_007, 20_008, 20_010]);
+        assert_eq!(of(BinarySafety::Always), [23, 25, 1007, 20_000, 20_002, 20_005, 20_007, 20_008, 20_010]);
+        assert_eq!(of(BinarySafety::To14), [20_001, 20_003, 20_004, 20_006, 20_009]);
+        assert_eq!(of(BinarySafety::Never), [142, 143, 2205, 20_011, 20_012, 20_013, 20_014]);
+        assert!(BinarySafety::To14.holds_for(140_000) && !BinarySafety::To14.holds_for(130_023));
     }
 
     #[test]
     fn an_unknown_type_is_not_safe() {
-        assert!(!is_binary_safe(99, &types()));
+        assert_eq!(binary_safety(99, &types()), BinarySafety::Never);
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: a column that is dropped on the source is not in the model; so attribute numbers have gaps and
 //! positions on the target differ, and columns are always named.
 
+use super::binary::BinarySafety;
 use super::quote::quote_ident;
 
 /// One column of a table.
@@ -40,8 +41,8 @@ pub struct Column {
     pub local: bool,
     /// Number of direct parents that have it.
     pub inherited: i32,
-    /// Whether its values may be copied in binary between two servers (`schema::binary`).
-    pub binary_safe: bool,
+    /// To which targets its values may be copied in binary.
+    pub binary: BinarySafety,
 }
 
 /// Whether a column's values are computed.

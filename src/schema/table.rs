@@ -125,9 +125,9 @@ impl Table {
         self.columns.iter().filter(|c| c.is_copied())
     }
 
-    /// Whether all its rows may be copied in binary.
-    pub fn binary_safe(&self) -> bool {
-        self.copied_columns().all(|c| c.binary_safe)
+    /// Whether its rows may be copied in binary to a target of this `server_version_num`.
+    pub fn binary_safe(&self, target_version: u32) -> bool {
+        self.copied_columns().all(|c| c.binary.holds_for(target_version))
     }
 
     /// Every table it is a child of, by inheritance or as a partition.
