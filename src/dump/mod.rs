@@ -46,7 +46,7 @@ use futures_util::future::try_join_all;
 
 use crate::config::Filter;
 use crate::pg::Session;
-use crate::schema::{Object, Schema};
+use crate::schema::{Object, Schema, unsupported_properties};
 
 /// Locks what `filter` selects and reads it. The session must be inside a `REPEATABLE READ READ ONLY`
 /// transaction, which keeps the locks until it ends.
@@ -74,7 +74,10 @@ pub async fn read(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         extension_data,
         left_out: Vec::new(),
     };
-    Ok(select::select(schema, &members, comments, privileges, filter))
+    let mut schema = select::select(schema, &members, comments, privileges, filter);
+    let properties = unsupported_properties(&schema.objects);
+    schema.unsupported.extend(properties);
+    Ok(schema)
 }
 
 /// Runs the reader of every kind, all at once.

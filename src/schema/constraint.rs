@@ -152,3 +152,126 @@ impl Constraint {
         format!("CONSTRAINT {} ON {}", quote_ident(&object.name), self.table.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Definition;
+    use super::*;
+
+    fn constraint(kind: ConstraintKind, definition: &str) -> Constraint {
+        Constraint {
+            kind,
+            table: Relative { address: Address::relation(1), name: "s.t".into() },
+            table_partitioned: false,
+            definition: definition.into(),
+            index: None,
+            referenced: None,
+            referenced_index: None,
+            valid: true,
+        }
+    }
+
+    fn index(definition: &str) -> ConstraintIndex {
+        ConstraintIndex {
+            address: Address::relation(2),
+            definition: definition.into(),
+            options: vec!["fillfactor='60'".into()],
+            marks: IndexMarks::default(),
+            partition_of: None,
+            period: false,
+            pages: 1,
+            tablespace: None,
+        }
+    }
+
+    fn object(constraint: &Constraint) -> Object {
+        Object {
+            address: Address::new(super::super::class::CONSTRAINT, 3),
+            namespace: Some("s".into()),
+            name: "K".into(),
+            parent: Some(constraint.table.address),
+            owner: None,
+            acl: None,
+            comments: Vec::new(),
+            definition: Definition::Constraint(constraint.clone()),
+        }
+    }
+
+    fn create(constraint: &Constraint) -> Vec<String> {
+        constraint.create(&object(constraint), &RenderOptions::default())
+    }
+
+    #[test]
+    fn options_of_the_index_stand_before_deferrable() {
+        let mut key = constraint(ConstraintKind::Primary, "PRIMARY KEY (a) DEFERRABLE INITIALLY DEFERRED");
+        key.index = Some(index("CREATE UNIQUE INDEX \"K\" ON s.t USING btree (a) WITH (fillfactor='60')"));
+        assert_eq!(
+            create(&key),
+            ["ALTER TABLE ONLY s.t\n    ADD CONSTRAINT \"K\" PRIMARY KEY (a) WITH (fillfactor='60') \
+              DEFERRABLE INITIALLY DEFERRED"]
+        );
+        let first = key.index_first(&object(&key));
+        assert_eq!(
+            first,
+            Some((
+                "CREATE UNIQUE INDEX \"K\" ON s.t USING btree (a) WITH (fillfactor='60')".to_owned(),
+                "ALTER TABLE ONLY s.t\n    ADD CONSTRAINT \"K\" PRIMARY KEY USING INDEX \"K\" \
+                 DEFERRABLE INITIALLY DEFERRED"
+                    .to_owned()
+            ))
+        );
+    }
+
+    #[test]
+    fn only_keys_of_ordinary_tables_are_made_index_first() {
+        let mut key = constraint(ConstraintKind::Unique, "UNIQUE (a)");
+        key.index = Some(index("CREATE UNIQUE INDEX"));
+        assert!(key.index_first(&object(&key)).is_some());
+        let partitioned = Constraint { table_partitioned: true, ..key.clone() };
+        assert_eq!(partitioned.index_first(&object(&partitioned)), None);
+        let exclusion = Constraint { kind: ConstraintKind::Exclusion, ..key.clone() };
+        assert_eq!(exclusion.index_first(&object(&exclusion)), None);
+        if let Some(index) = &mut key.index {
+            index.period = true;
+        }
+        assert_eq!(key.index_first(&object(&key)), None);
+    }
+
+    #[test]
+    fn marks_and_attachment_follow_the_constraint() {
+        let mut key = constraint(ConstraintKind::Unique, "UNIQUE (a)");
+        let parent = Relative { address: Address::relation(9), name: "s.parent_key".into() };
+        key.index = Some(ConstraintIndex {
+            marks: IndexMarks { statistics: vec![(1, 50)], clustered: true, replica_identity: true },
+            partition_of: Some(parent),
+            options: Vec::new(),
+            ..index("")
+        });
+        assert_eq!(key.attaches_to(), Some(Address::relation(9)));
+        assert_eq!(
+            create(&key)[1..],
+            [
+                "ALTER INDEX s.\"K\" ALTER COLUMN 1 SET STATISTICS 50",
+                "ALTER TABLE s.t CLUSTER ON \"K\"",
+                "ALTER TABLE ONLY s.t REPLICA IDENTITY USING INDEX \"K\"",
+                "ALTER INDEX s.parent_key ATTACH PARTITION s.\"K\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn foreign_keys_and_checks_reach_children_where_they_do_on_the_source() {
+        let mut foreign = constraint(ConstraintKind::Foreign, "FOREIGN KEY (a) REFERENCES s.u(b) NOT VALID");
+        assert!(create(&foreign)[0].starts_with("ALTER TABLE ONLY s.t\n"));
+        foreign.table_partitioned = true;
+        assert!(create(&foreign)[0].starts_with("ALTER TABLE s.t\n"));
+        assert_eq!(
+            foreign.drop(&object(&foreign)),
+            ["ALTER TABLE IF EXISTS s.t DROP CONSTRAINT IF EXISTS \"K\""]
+        );
+        let check = constraint(ConstraintKind::Check, "CHECK ((a > 0)) NOT VALID");
+        assert!(create(&check)[0].starts_with("ALTER TABLE s.t\n"));
+        assert!(check.drop(&object(&check)).is_empty());
+        assert_eq!(check.reference(&object(&check)), "CONSTRAINT \"K\" ON s.t");
+    }
+}

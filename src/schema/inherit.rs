@@ -97,3 +97,91 @@ fn settle(child: &Table, column: &Column, parents: &[&Table], named_not_null: bo
     };
     Settled { default, not_null_local }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{NotNull, PartitionOf, Relative};
+    use super::*;
+
+    fn object(oid: u32, table: Table) -> Object {
+        Object {
+            address: Address::relation(oid),
+            namespace: Some("s".into()),
+            name: format!("t{oid}"),
+            parent: None,
+            owner: None,
+            acl: None,
+            comments: Vec::new(),
+            definition: Definition::Table(table),
+        }
+    }
+
+    fn column(default: Option<&str>, generated: Generated, not_null: Option<NotNull>) -> Column {
+        Column {
+            name: "a".into(),
+            default: default.map(|e| ColumnDefault { oid: 7, expression: e.into(), separate: true }),
+            generated,
+            not_null: not_null.is_some(),
+            not_null_constraint: not_null,
+            ..Column::default()
+        }
+    }
+
+    fn not_null() -> Option<NotNull> {
+        Some(NotNull { local: true, ..NotNull::default() })
+    }
+
+    /// The child's column after settling it under a parent.
+    fn settled(parent: Column, child: Column, partition: bool, named: bool) -> Column {
+        let relative = Relative { address: Address::relation(1), name: "s.t1".into() };
+        let mut table = Table { columns: vec![child], ..Table::default() };
+        if partition {
+            table.partition_of = Some(PartitionOf { parent: relative, bound: "DEFAULT".into() });
+        } else {
+            table.inherits = vec![relative];
+        }
+        let parent = Table { columns: vec![parent], ..Table::default() };
+        // The child first: the order of objects does not matter.
+        let mut objects = vec![object(2, table), object(1, parent)];
+        settle_children(&mut objects, named);
+        match &objects[0].definition {
+            Definition::Table(table) => table.columns[0].clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_default_that_only_the_parent_has_is_kept_off() {
+        let plain = || column(None, Generated::No, None);
+        let parent = || column(Some("1"), Generated::No, None);
+        let off = settled(parent(), plain(), false, false);
+        assert_eq!(off.default, Some(ColumnDefault { oid: 0, expression: "NULL".into(), separate: true }));
+        let local = settled(parent(), Column { local: true, ..plain() }, false, false);
+        assert_eq!(local.default.map(|d| d.separate), Some(false));
+        // A partition does not inherit the default when it is attached.
+        assert_eq!(settled(parent(), plain(), true, false).default, None);
+        assert_eq!(settled(plain(), parent(), false, false).default.map(|d| d.oid), Some(7));
+    }
+
+    #[test]
+    fn a_generation_expression_is_left_to_the_parent_where_it_is_the_same() {
+        let stored = |e| column(Some(e), Generated::Stored, None);
+        assert_eq!(settled(stored("x"), stored("x"), false, false).default, None);
+        assert!(settled(stored("x"), stored("y"), false, false).default.is_some());
+        assert!(settled(stored("x"), stored("x"), true, false).default.is_some());
+    }
+
+    #[test]
+    fn a_not_null_constraint_is_local_where_the_source_says_so() {
+        let with = || column(None, Generated::No, not_null());
+        let local = |c: Column| c.not_null_constraint.map(|n| n.local);
+        // Without names, a parent's constraint counts as the origin of the child's.
+        assert_eq!(local(settled(with(), with(), false, false)), Some(false));
+        assert_eq!(local(settled(column(None, Generated::No, None), with(), false, false)), Some(true));
+        assert_eq!(local(settled(with(), with(), false, true)), Some(true));
+        // A parent's constraint that is not valid comes after the rows; the child's is valid, and its own.
+        let not_valid = Column { not_null: true, ..column(None, Generated::No, None) };
+        let inherited = column(None, Generated::No, Some(NotNull::default()));
+        assert_eq!(local(settled(not_valid, inherited, false, true)), Some(true));
+    }
+}

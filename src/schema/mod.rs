@@ -34,6 +34,7 @@ mod statement;
 pub mod storage_option;
 mod table;
 mod trigger;
+mod unsupported;
 mod view;
 
 use std::collections::HashMap;
@@ -58,6 +59,7 @@ pub use rule::Rule;
 pub use sequence::{OwnedBy, Sequence};
 pub use table::{Check, Estimate, PartitionOf, Relative, ReplicaIdentity, Table, TableKind};
 pub use trigger::{Enabled, Trigger};
+pub use unsupported::unsupported_properties;
 pub use view::{CheckOption, View, ViewColumn};
 
 /// A database's schema as its catalogs had it under one snapshot.

@@ -259,3 +259,197 @@ impl Table {
         format!("TABLE {}", object.qualified_name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ColumnDefault, Definition, NotNull};
+    use super::*;
+
+    fn object(name: &str, table: Table) -> Object {
+        Object {
+            address: Address::relation(1),
+            namespace: Some("S".into()),
+            name: name.into(),
+            parent: None,
+            owner: None,
+            acl: None,
+            comments: Vec::new(),
+            definition: Definition::Table(table),
+        }
+    }
+
+    fn create(table: Table) -> Vec<String> {
+        let object = object("t", table.clone());
+        table.create(&object, &RenderOptions::default())
+    }
+
+    fn column(name: &str, type_name: &str) -> Column {
+        Column { name: name.into(), type_name: type_name.into(), local: true, ..Column::default() }
+    }
+
+    fn default(expression: &str) -> Option<ColumnDefault> {
+        Some(ColumnDefault { oid: 9, expression: expression.into(), separate: false })
+    }
+
+    fn not_null(name: Option<&str>, local: bool) -> Option<NotNull> {
+        Some(NotNull { name: name.map(str::to_owned), no_inherit: false, local })
+    }
+
+    fn parent() -> Relative {
+        Relative { address: Address::relation(2), name: "s.p".into() }
+    }
+
+    #[test]
+    fn a_table_without_columns() {
+        assert_eq!(create(Table::default()), ["CREATE TABLE \"S\".t (\n)"]);
+    }
+
+    #[test]
+    fn all_clauses_stand_in_their_order() {
+        let table = Table {
+            unlogged: true,
+            columns: vec![
+                Column {
+                    collation: Some("pg_catalog.\"C\"".into()),
+                    default: default("'x'::text"),
+                    not_null_constraint: not_null(None, true),
+                    ..column("Ä", "text")
+                },
+                Column {
+                    generated: Generated::Stored,
+                    default: default("(a * 2)"),
+                    not_null_constraint: not_null(Some("N n"), true),
+                    ..column("g", "integer")
+                },
+                Column { generated: Generated::Virtual, default: default("1"), ..column("v", "integer") },
+            ],
+            checks: vec![
+                Check {
+                    name: "c".into(),
+                    definition: "CHECK (true)".into(),
+                    local: true,
+                    ..Check::default()
+                },
+                Check { name: "inherited".into(), definition: "CHECK (true)".into(), ..Check::default() },
+                Check { name: "later".into(), local: true, separate: true, ..Check::default() },
+            ],
+            inherits: vec![parent()],
+            partition_key: Some("RANGE (g)".into()),
+            access_method: Some("my am".into()),
+            options: vec!["fillfactor='70'".into()],
+            toast_options: vec!["toast.autovacuum_enabled='false'".into()],
+            ..Table::default()
+        };
+        assert_eq!(
+            create(table),
+            ["CREATE UNLOGGED TABLE \"S\".t (\n    \
+              \"Ä\" text COLLATE pg_catalog.\"C\" DEFAULT 'x'::text NOT NULL,\n    \
+              g integer GENERATED ALWAYS AS ((a * 2)) STORED CONSTRAINT \"N n\" NOT NULL,\n    \
+              v integer GENERATED ALWAYS AS (1),\n    \
+              CONSTRAINT c CHECK (true)\n)\nINHERITS (s.p)\nPARTITION BY RANGE (g)\nUSING \"my am\"\n\
+              WITH (fillfactor='70', toast.autovacuum_enabled='false')"]
+        );
+    }
+
+    #[test]
+    fn an_inheriting_table_writes_only_what_overrides_its_parents() {
+        let inherited = |name: &str| Column { local: false, inherited: 1, ..column(name, "integer") };
+        let table = Table {
+            inherits: vec![parent()],
+            columns: vec![
+                inherited("plain"),
+                Column { not_null_constraint: not_null(None, true), ..inherited("old") },
+                Column { not_null_constraint: not_null(Some("mine"), true), ..inherited("named") },
+                Column { not_null_constraint: not_null(Some("theirs"), false), ..inherited("same") },
+                Column {
+                    default: default("7").map(|d| ColumnDefault { separate: true, ..d }),
+                    ..inherited("d")
+                },
+                Column {
+                    default: Some(ColumnDefault { oid: 0, expression: "NULL".into(), separate: true }),
+                    ..inherited("off")
+                },
+            ],
+            ..Table::default()
+        };
+        let object = object("t", table.clone());
+        assert_eq!(
+            table.create(&object, &RenderOptions::default()),
+            [
+                "CREATE TABLE \"S\".t (\n    CONSTRAINT mine NOT NULL named\n)\nINHERITS (s.p)",
+                "ALTER TABLE ONLY \"S\".t\n    ALTER COLUMN old SET NOT NULL",
+                "ALTER TABLE ONLY \"S\".t ALTER COLUMN \"off\" SET DEFAULT NULL",
+            ]
+        );
+        assert_eq!(
+            table.separate_default(&object, &table.columns[4]),
+            "ALTER TABLE ONLY \"S\".t ALTER COLUMN d SET DEFAULT 7"
+        );
+        assert_eq!(table.inline_addresses().count(), 0);
+    }
+
+    #[test]
+    fn a_partition_is_made_whole_and_attached() {
+        let table = Table {
+            partition_of: Some(PartitionOf { parent: parent(), bound: "FOR VALUES IN (1)".into() }),
+            columns: vec![Column {
+                local: false,
+                not_null_constraint: not_null(None, false),
+                ..column("a", "integer")
+            }],
+            checks: vec![Check { name: "c".into(), definition: "CHECK (true)".into(), ..Check::default() }],
+            ..Table::default()
+        };
+        assert_eq!(
+            create(table),
+            [
+                "CREATE TABLE \"S\".t (\n    a integer NOT NULL,\n    CONSTRAINT c CHECK (true)\n)",
+                "ALTER TABLE ONLY s.p ATTACH PARTITION \"S\".t FOR VALUES IN (1)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_typed_table_writes_only_what_its_type_does_not_say() {
+        let mut table = Table {
+            of_type: Some("s.comp".into()),
+            columns: vec![column("x", "integer"), column("y", "text")],
+            ..Table::default()
+        };
+        assert_eq!(create(table.clone()), ["CREATE TABLE \"S\".t OF s.comp"]);
+        table.columns[0].default = default("5");
+        assert_eq!(create(table), ["CREATE TABLE \"S\".t OF s.comp (\n    x WITH OPTIONS DEFAULT 5\n)"]);
+    }
+
+    #[test]
+    fn what_is_altered_afterwards() {
+        let table = Table {
+            columns: vec![Column {
+                statistics_target: Some(0),
+                storage: Some("EXTERNAL"),
+                compression: Some("lz4"),
+                options: vec!["n_distinct='-0.5'".into()],
+                ..column("a", "text")
+            }],
+            replica_identity: ReplicaIdentity::Full,
+            force_row_security: true,
+            row_security: true,
+            ..Table::default()
+        };
+        let object = object("t", table.clone());
+        assert_eq!(
+            table.create(&object, &RenderOptions::default())[1..],
+            [
+                "ALTER TABLE ONLY \"S\".t\n    ALTER COLUMN a SET STATISTICS 0,\n    \
+                 ALTER COLUMN a SET STORAGE EXTERNAL,\n    ALTER COLUMN a SET COMPRESSION lz4,\n    \
+                 ALTER COLUMN a SET (n_distinct='-0.5')",
+                "ALTER TABLE ONLY \"S\".t REPLICA IDENTITY FULL",
+                "ALTER TABLE ONLY \"S\".t FORCE ROW LEVEL SECURITY",
+            ]
+        );
+        assert_eq!(
+            table.enable_row_security(&object).as_deref(),
+            Some("ALTER TABLE \"S\".t ENABLE ROW LEVEL SECURITY")
+        );
+    }
+}
