@@ -23,7 +23,7 @@ mod tests {
     #[test]
     fn values_are_quoted_unless_they_are_words() {
         let raw = ["fillfactor=70".to_owned(), "buffering=off".to_owned(), "n_distinct=-0.5".to_owned()];
-        assert_eq!(storage_options(&raw, ""), ["fillfactor='70'", "buffering='off'", "n_distinct='-0.5'"]);
+        assert_eq!(storage_options(&raw, ""), ["fillfactor='70'", "buffering=off", "n_distinct='-0.5'"]);
         assert_eq!(
             storage_options(&["autovacuum_enabled=false".to_owned()], "toast."),
             ["toast.autovacuum_enabled='false'"]

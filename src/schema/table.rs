@@ -378,7 +378,7 @@ mod tests {
             [
                 "CREATE TABLE \"S\".t (\n    CONSTRAINT mine NOT NULL named\n)\nINHERITS (s.p)",
                 "ALTER TABLE ONLY \"S\".t\n    ALTER COLUMN old SET NOT NULL",
-                "ALTER TABLE ONLY \"S\".t ALTER COLUMN \"off\" SET DEFAULT NULL",
+                "ALTER TABLE ONLY \"S\".t ALTER COLUMN off SET DEFAULT NULL",
             ]
         );
         assert_eq!(
