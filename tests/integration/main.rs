@@ -10,6 +10,8 @@
     clippy::doc_lazy_continuation
 )]
 
+mod connections;
 mod fixtures;
 mod harness;
 mod selftest;
+mod wire;
