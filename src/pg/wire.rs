@@ -216,7 +216,7 @@ impl Wire {
     pub async fn start_copy_out(&mut self, what: &str, sql: &str) -> Result<bool, SqlError> {
         match self.start_copy(what, sql).await? {
             Message::CopyOut(binary) => Ok(binary),
-            _ => Err(self.not_a_copy(what).await),
+            other => Err(self.not_a_copy(what, other).await),
         }
     }
 
@@ -225,7 +225,7 @@ impl Wire {
     pub async fn start_copy_in(&mut self, what: &str, sql: &str) -> Result<bool, SqlError> {
         match self.start_copy(what, sql).await? {
             Message::CopyIn(binary) => Ok(binary),
-            _ => Err(self.not_a_copy(what).await),
+            other => Err(self.not_a_copy(what, other).await),
         }
     }
 
@@ -239,8 +239,25 @@ impl Wire {
         }
     }
 
-    async fn not_a_copy(&mut self, what: &str) -> SqlError {
-        SqlError::local(self.side, what, "the server did not start the COPY it was asked for")
+    /// Something other than the expected COPY has begun: ends it, so that the session is ready again.
+    async fn not_a_copy(&mut self, what: &str, begun: Message) -> SqlError {
+        let ended = match begun {
+            Message::CopyIn(_) => self.send(&Self::copy_fail_message("not expected")).await,
+            _ => Ok(()),
+        };
+        if let Err(e) = ended {
+            return SqlError::broken(self.side, what, &e);
+        }
+        if !matches!(begun, Message::ReadyForQuery(_))
+            && let Err(e) = self.resync(what, 0).await
+        {
+            return e;
+        }
+        let mut error =
+            SqlError::local(self.side, what, "the server did not start the COPY it was asked for");
+        // Not a broken connection: the session goes on.
+        error.sqlstate = Some("XX000".to_owned());
+        error
     }
 
     /// Reads to the end of the COPY and the statement string it was in; returns the number of rows.

@@ -444,7 +444,7 @@ async fn strange_servers() {
     said(result, None, &["no answer within 1 s", "connect_timeout"]);
     assert!(started.elapsed() < Duration::from_secs(4));
     // A server that is starting up is passed over for the next one.
-    let starting = answering(b"E\0\0\0\x2eSFATAL\0C57P03\0Mthe database is starting up\0\0");
+    let starting = answering(b"E\0\0\0\x30SFATAL\0C57P03\0Mthe database is starting up\0\0");
     let next = cluster(18);
     let text = format!(
         "host=127.0.0.1,127.0.0.1 port={starting},{} user=postgres dbname=postgres sslmode=disable",

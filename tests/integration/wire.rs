@@ -60,8 +60,6 @@ async fn copy_passes_bytes_through_whatever_the_encodings() {
         a.close().await;
         b.close().await;
     }
-    drop(session);
-    source.psql("DROP DATABASE wire_latin1");
 }
 
 #[tokio::test]
