@@ -5,6 +5,7 @@
 //! nothing because it is empty then. Invariant: what a foreign loader must not see before the rows are in (row
 //! security, checks that are not valid) is not part of [`Table::create`].
 
+use super::binary::BinarySafety;
 use super::column::{Column, Generated};
 use super::object::{Address, Object};
 use super::quote::quote_ident;
@@ -125,8 +126,14 @@ impl Table {
         self.columns.iter().filter(|c| c.is_copied())
     }
 
-    /// Whether its rows may be copied in binary to a target of this `server_version_num`.
-    pub fn binary_safe(&self, target_version: u32) -> bool {
+    /// Whether its rows may be copied in binary to any target: the same rows are the same bytes on every server.
+    pub fn binary_safe(&self) -> bool {
+        self.copied_columns().all(|c| c.binary == BinarySafety::Always)
+    }
+
+    /// Whether its rows may be copied in binary to a target of this `server_version_num`; what such a server then sends
+    /// may differ from what it was sent in the OIDs of user-defined types.
+    pub fn binary_safe_to(&self, target_version: u32) -> bool {
         self.copied_columns().all(|c| c.binary.holds_for(target_version))
     }
 
