@@ -6,12 +6,11 @@ use crate::pg::{Row, Session};
 use crate::schema::{Address, Definition, Object, class};
 
 /// The name of the schema that holds the tool's own journal; never migrated.
-pub(super) const JOURNAL_SCHEMA: &str = "pg_migrator";
 
 /// Condition on `pg_namespace n`: a schema that belongs to the user. The prefix `pg_` is reserved for the
 /// server (`IsReservedName`), so it covers `pg_catalog`, `pg_toast`, and all temporary schemas.
 pub(super) const USER_NAMESPACE: &str =
-    "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> 'pg_migrator'";
+    "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> '_pg_migrator'";
 
 /// The catalogs of one database under one snapshot.
 #[derive(Clone, Copy, Debug)]

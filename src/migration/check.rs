@@ -1,37 +1,62 @@
 //! Validate on its own: what `pg_migrator check` runs, and what a migration runs first.
 //!
-//! Invariant: nothing is changed on either side, and nothing stays locked.
+//! Invariant: nothing is changed on either side; what is locked to be read is let go with the session.
 
 use super::Config;
+use super::leftover::{self, Earlier};
 use crate::dump;
-use crate::pg::Session;
-use crate::snapshot::BEGIN_READER;
+use crate::pg::{BEGIN_READER, Session};
+use crate::schema::Schema;
 use crate::validate::{self, Asked, Finding, Report, Severity};
 
 /// Looks at both servers and says everything that would stop or disturb the migration. A server that cannot be
 /// reached is a finding too; the other one is looked at all the same.
 pub async fn run(config: &Config) -> Report {
+    examine(config).await.report
+}
+
+/// What Validate saw.
+pub(super) struct Examined {
+    pub report: Report,
+    /// The target holds an interrupted run's work, or what `--drop-target-first` shall drop.
+    pub clear: bool,
+    /// The source's model, and the session whose open transaction it was read in: an offline migration goes on in
+    /// that same transaction, so the catalogs are read once and nothing can change in between.
+    pub source: Option<(Session, Schema)>,
+}
+
+/// As [`run`], with what an offline migration goes on from.
+pub(super) async fn examine(config: &Config) -> Examined {
     let (source, target) = tokio::join!(config.source.connect(), config.target.connect());
-    let asked = Asked { filter: &config.filter, restore: &config.restore, resumes: false };
-    let report = validate::of_servers(source.as_ref(), target.as_ref(), asked).await;
-    let Ok(source) = source else { return report };
+    let earlier = match (&source, &target) {
+        (Ok(source), Ok(target)) => leftover::judge(config, source, target).await,
+        _ => Earlier::None,
+    };
+    let clear = matches!(earlier, Earlier::Ours);
+    // Where a journal is in the way, what is said of it says more than a list of what is there.
+    let resumes = !matches!(earlier, Earlier::None);
+    let asked = Asked { filter: &config.filter, restore: &config.restore, resumes };
+    let mut report = validate::of_servers(source.as_ref(), target.as_ref(), asked).await;
+    if let Earlier::InTheWay(finding) = earlier {
+        report = report.and(Report::from(*finding));
+    }
+    let Ok(source) = source else { return Examined { report, clear, source: None } };
     // A table that may not be read cannot be locked, so the model cannot be read either: that is said already.
     let blocked = ["source-tables-unreadable", "version-too-old"];
     if report.of(Severity::Error).any(|f| blocked.contains(&f.code)) {
-        return report;
+        return Examined { report, clear, source: None };
     }
-    report.and(of_schema(&source, asked).await)
+    match read(&source, config).await {
+        Ok(schema) => {
+            let report = report.and(validate::of_schema(&schema, asked));
+            Examined { report, clear, source: Some((source, schema)) }
+        }
+        Err(finding) => Examined { report: report.and(Report::from(finding)), clear, source: None },
+    }
 }
 
-async fn of_schema(source: &Session, asked: Asked<'_>) -> Report {
-    if let Err(e) = source.batch("beginning to read the schema", BEGIN_READER).await {
-        return Report::from(Finding::unreadable(&e));
-    }
-    let schema = dump::read(source, asked.filter).await;
-    // Ends the transaction and its locks; where even that fails, so does the connection, and they end with it.
-    let _ = source.batch("ending the reading of the schema", "ROLLBACK").await;
-    match schema {
-        Ok(schema) => validate::of_schema(&schema, asked),
-        Err(e) => Report::from(Finding::schema_unreadable(source.side, &e)),
-    }
+async fn read(source: &Session, config: &Config) -> Result<Schema, Finding> {
+    let begun = source.batch("beginning to read the schema", BEGIN_READER).await;
+    begun.map_err(|e| Finding::unreadable(&e))?;
+    dump::read(source, &config.filter).await.map_err(|e| Finding::schema_unreadable(source.side, &e))
 }

@@ -5,9 +5,12 @@
 //! migration ends, the source holds no transaction, snapshot or lock of ours.
 
 pub mod check;
+pub mod compare;
 mod error;
+mod leftover;
 pub mod model;
 pub mod offline;
+mod tracker;
 
 pub use error::Error;
 

@@ -1,21 +1,21 @@
-//! The source's model on its own: what `pg_migrator schema` prints and `verify` walks.
+//! The source's model on its own: what `pg_migrator schema` prints.
 //!
 //! Invariant: nothing is changed, and nothing stays locked.
 
 use super::Error;
 use crate::config::Filter;
 use crate::dump;
-use crate::pg::Server;
+use crate::pg::{BEGIN_READER, Server};
 use crate::schema::Schema;
-use crate::snapshot::Snapshot;
 
 /// Reads what `filter` selects on `source`, under one snapshot.
 ///
 /// # Errors
-/// [`Error::Snapshot`] where the source cannot be reached, [`Error::Dump`] where its catalogs cannot be read.
+/// [`Error::Connect`] where the source cannot be reached, [`Error::Dump`] where its catalogs cannot be read.
 pub async fn read(source: &Server, filter: &Filter) -> Result<Schema, Error> {
-    let snapshot = Snapshot::export(source).await?;
-    let schema = dump::read(snapshot.session(), filter).await?;
-    snapshot.release().await?;
+    let session = source.connect().await?;
+    session.batch("beginning to read the schema", BEGIN_READER).await?;
+    let schema = dump::read(&session, filter).await?;
+    session.batch("ending the reading of the schema", "ROLLBACK").await?;
     Ok(schema)
 }

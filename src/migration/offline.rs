@@ -1,19 +1,144 @@
 //! Offline: schema and data in one shot, for a maintenance window. Ends after Restore.
+//!
+//! Validate reads the catalogs in the transaction whose snapshot PrepareSnapshot then exports, so what was validated
+//! is what Dump orders and Restore copies. Invariant: that transaction, its snapshot and its locks live to the end
+//! of Restore, in one session, and end with it however the run ends.
 
 use tokio::sync::watch;
 
-use super::{Config, Error};
-use crate::progress::{Reporter, Summary};
+use super::check::{self, Examined};
+use super::tracker::Tracker;
+use super::{Config, Error, leftover};
+use crate::journal;
+use crate::pg::Session;
+use crate::progress::{Event, Phase, Reporter, Summary};
+use crate::restore::{self, Outcome, Totals};
+use crate::schema::{RenderOptions, order};
 use crate::snapshot::Snapshot;
+use crate::validate::Severity;
 
 /// Runs an offline migration to its end. `shutdown` holds the number of interrupts so far: the first one stops the
 /// work at once, cleanly.
+///
+/// # Errors
+/// See [`Error`]; after any error the source holds nothing of ours, and the target either is untouched or has a
+/// journal by which the same command clears it and starts over.
 pub async fn run(
     config: Config,
-    _reporter: Reporter,
-    _shutdown: watch::Receiver<u32>,
+    reporter: Reporter,
+    mut shutdown: watch::Receiver<u32>,
 ) -> Result<Summary, Error> {
-    let snapshot = Snapshot::export(&config.source).await?;
-    snapshot.release().await?;
-    Ok(Summary::default())
+    let mut tracker = Tracker::new(reporter);
+    let mut interrupts = shutdown.clone();
+    let prepared = tokio::select! {
+        prepared = prepare(&config, &mut tracker) => Some(prepared?),
+        Ok(_) = shutdown.wait_for(|&n| n > 0) => None,
+    };
+    let Some(prepared) = prepared else { return Err(interrupted(&tracker, Totals::default())) };
+    let result = restore(&config, &mut tracker, prepared, &mut interrupts).await;
+    tracker.leave();
+    let totals = result?;
+    Ok(tracker.summary(totals))
+}
+
+fn interrupted(tracker: &Tracker, totals: Totals) -> Error {
+    Error::Interrupted { phase: tracker.phase(), summary: Box::new(tracker.summary(totals)) }
+}
+
+/// What Restore starts from.
+struct Prepared {
+    snapshot: Snapshot,
+    target: Session,
+    schema: crate::schema::Schema,
+    steps: Vec<crate::schema::Step>,
+    /// The target holds what must go first.
+    clear: bool,
+}
+
+/// Validate, PrepareSnapshot, Dump: nothing is changed yet.
+async fn prepare(config: &Config, tracker: &mut Tracker) -> Result<Prepared, Error> {
+    tracker.enter(Phase::Validate);
+    let Examined { report, clear, source } = check::examine(config).await;
+    for finding in report.of(Severity::Warning) {
+        let object = finding.object.clone().unwrap_or_default();
+        let message = match &finding.remedy {
+            Some(remedy) => format!("{} → {remedy}", finding.message),
+            None => finding.message.clone(),
+        };
+        tracker.reporter.emit(Event::Warning { object, message });
+    }
+    let (true, Some((session, schema))) = (report.is_good(), source) else {
+        return Err(Error::Refused(Box::new(report)));
+    };
+    tracker.enter(Phase::PrepareSnapshot);
+    let snapshot = Snapshot::export(session).await.map_err(Error::Snapshot)?;
+    tracker.enter(Phase::Dump);
+    let target = config.target.connect().await?;
+    let options = RenderOptions {
+        no_owner: config.restore.no_owner,
+        no_privileges: config.restore.no_privileges,
+        current_user: Some(current_user(&target).await?),
+        target_version: Some(target.version()),
+    };
+    let steps = order::plan(&schema, &options);
+    Ok(Prepared { snapshot, target, schema, steps, clear: clear || config.restore.drop_target_first })
+}
+
+async fn current_user(target: &Session) -> Result<String, Error> {
+    let rows = target.query("reading the role", "SELECT CURRENT_USER::text AS name").await?;
+    Ok(rows.first().map(|row| row.get("name")).transpose()?.unwrap_or_default())
+}
+
+async fn restore(
+    config: &Config,
+    tracker: &mut Tracker,
+    prepared: Prepared,
+    shutdown: &mut watch::Receiver<u32>,
+) -> Result<Totals, Error> {
+    let Prepared { snapshot, target, schema, steps, clear } = prepared;
+    tracker.enter(Phase::Restore);
+    if clear {
+        clear_target(config, &target, tracker).await?;
+    }
+    let origin = leftover::origin(config, snapshot.session(), snapshot.id()).await?;
+    journal::begin(&target, &origin).await?;
+    let reporter = tracker.reporter.clone();
+    let input = restore::Input {
+        source: &config.source,
+        target: &config.target,
+        snapshot_session: snapshot.session(),
+        snapshot: snapshot.id(),
+        target_session: &target,
+        schema: &schema,
+        steps,
+        options: &config.restore,
+        name: &config.subscription_name,
+        reporter: &reporter,
+    };
+    match restore::run(input, shutdown.clone()).await? {
+        Outcome::Interrupted(totals) => Err(interrupted(tracker, totals)),
+        Outcome::Done(totals) => {
+            snapshot.release().await.map_err(Error::Snapshot)?;
+            // The one synchronous commit: WAL is flushed in order, so all that was committed before is durable now.
+            target.batch("dropping the journal", journal::drop_journal()).await?;
+            Ok(totals)
+        }
+    }
+}
+
+/// Drops what the filter selects on the target: `--drop-target-first`, or an interrupted run's work.
+async fn clear_target(config: &Config, target: &Session, tracker: &Tracker) -> Result<(), Error> {
+    let there = leftover::read_target(config, target).await?;
+    let steps = order::plan(&there, &RenderOptions::default());
+    let statements: Vec<String> = steps.iter().rev().flat_map(|s| s.drop.clone()).collect();
+    if !statements.is_empty() {
+        tracker
+            .reporter
+            .emit(Event::Note { message: format!("dropping {} objects on the target", there.objects.len()) });
+    }
+    for result in target.pipeline("dropping what is on the target", &statements).await {
+        result.map_err(Error::Clear)?;
+    }
+    target.batch("dropping the journal of an earlier run", journal::drop_journal()).await?;
+    Ok(())
 }

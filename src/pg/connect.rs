@@ -204,11 +204,15 @@ impl Server {
         }
         let lent = Lent::new(stream, self.info.require_auth);
         let (client, mut connection) = config.connect_raw(lent.clone(), Ready).await?;
-        let parameter = |name: &str| connection.parameter(name).map(str::to_owned);
-        let version = parameter("server_version").and_then(|v| version_number(&v)).unwrap_or(0);
-        let known = match (parameter("in_hot_standby"), parameter("default_transaction_read_only")) {
-            (Some(standby), Some(read_only)) => Some((standby == "on", read_only == "on")),
-            _ => None,
+        let (version, known) = {
+            // In a scope of its own: a borrow of the connection across an await would keep the future off other threads.
+            let parameter = |name: &str| connection.parameter(name);
+            let version = parameter("server_version").and_then(version_number).unwrap_or(0);
+            let known = match (parameter("in_hot_standby"), parameter("default_transaction_read_only")) {
+                (Some(standby), Some(read_only)) => Some((standby == "on", read_only == "on")),
+                _ => None,
+            };
+            (version, known)
         };
         if attrs != SessionAttrs::Any {
             let (standby, read_only) = match known {

@@ -211,6 +211,12 @@ impl Wire {
         self.send(&message).await.map_err(|e| SqlError::broken(self.side, what, &e))
     }
 
+    /// A COPY statement as it must be sent on this wire, so that its data is in the wire's encoding and its names are
+    /// UTF-8.
+    pub fn copy_query(&self, sql: &str) -> String {
+        copy_statement(self.encoding.as_deref(), sql)
+    }
+
     /// Starts `COPY … TO STDOUT`; its data begins at the buffer's start, or comes with the next read. Returns
     /// whether the format is binary. One COPY statement, which may follow others in the same string.
     pub async fn start_copy_out(&mut self, what: &str, sql: &str) -> Result<bool, SqlError> {

@@ -4,28 +4,7 @@
 //! (`SET TRANSACTION SNAPSHOT`). Invariant: the snapshot lives exactly as long as the [`Snapshot`]: the exporting
 //! transaction stays open inside it, and dropping it ends the transaction and leaves nothing on the source.
 
-use crate::pg::{ConnectError, Server, Session, SqlError};
-
-/// What a snapshot can fail with.
-#[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    /// The source cannot be reached.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The source refused.
-    #[error(transparent)]
-    Sql(#[from] SqlError),
-}
-
-impl SnapshotError {
-    /// The exit code it ends the process with.
-    pub fn exit_code(&self) -> crate::error::ExitCode {
-        match self {
-            SnapshotError::Connect(e) => e.exit_code(),
-            SnapshotError::Sql(e) => e.exit_code(),
-        }
-    }
-}
+use crate::pg::{Session, SqlError};
 
 /// An exported snapshot and the session whose open transaction keeps it alive.
 #[derive(Debug)]
@@ -34,14 +13,12 @@ pub struct Snapshot {
     id: String,
 }
 
-/// Begins the transaction in which readers of the source see one state and change nothing.
-pub const BEGIN_READER: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-
 impl Snapshot {
-    /// Exports a snapshot from a plain transaction on `source`.
-    pub async fn export(source: &Server) -> Result<Self, SnapshotError> {
-        let session = source.connect().await?;
-        session.batch("beginning the snapshot's transaction", BEGIN_READER).await?;
+    /// Exports the snapshot of the transaction that is open in `session`.
+    ///
+    /// # Errors
+    /// [`SqlError`] when the source refuses, or when the connection breaks.
+    pub async fn export(session: Session) -> Result<Self, SqlError> {
         let rows =
             session.query("exporting a snapshot", "SELECT pg_catalog.pg_export_snapshot() AS id").await?;
         let id: String = rows.first().map(|row| row.get("id")).transpose()?.unwrap_or_default();
@@ -59,7 +36,7 @@ impl Snapshot {
     }
 
     /// Ends the exporting transaction. Readers that have imported the snapshot keep it.
-    pub async fn release(self) -> Result<(), SnapshotError> {
-        Ok(self.session.batch("ending the snapshot's transaction", "COMMIT").await?)
+    pub async fn release(self) -> Result<(), SqlError> {
+        self.session.batch("ending the snapshot's transaction", "COMMIT").await
     }
 }

@@ -122,6 +122,17 @@ impl Report {
         self.of(Severity::Error).next().is_none()
     }
 
+    /// The errors, each with its remedy, a line each.
+    pub fn errors_in_words(&self) -> String {
+        let line = |f: &Finding| {
+            let side = f.side.map(|s| format!("{s}: ")).unwrap_or_default();
+            let remedy = f.remedy.as_deref().map(|r| format!("\n    → {r}")).unwrap_or_default();
+            format!("\n  {side}{} [{}]{remedy}", f.message, f.code)
+        };
+        let lines: Vec<String> = self.of(Severity::Error).map(line).collect();
+        format!("nothing was changed, because:{}", lines.concat())
+    }
+
     /// 0 without errors, 3 or 4 where a server could not be reached or read, else 1.
     pub fn exit_code(&self) -> ExitCode {
         match self.unreachable {

@@ -13,7 +13,7 @@ pub(crate) use target::Target;
 
 /// Condition on `pg_namespace n`: a schema of the user's; the journal's own is not one.
 const USER_NAMESPACE: &str =
-    "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> 'pg_migrator'";
+    "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> '_pg_migrator'";
 
 /// Condition: the object (catalog, OID expression) is no member of an extension.
 fn no_member(catalog: &str, oid: &str) -> String {

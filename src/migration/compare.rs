@@ -1,0 +1,34 @@
+//! Verify on its own: the source's model decides what is compared.
+//!
+//! Invariant: nothing is written on either side.
+
+use super::Error;
+use crate::config::Filter;
+use crate::dump;
+use crate::pg::{BEGIN_READER, Server};
+use crate::verify::{self, TableReport};
+
+/// Compares every table that `filter` selects on the source with the target's, `jobs` at a time, by count and hash.
+/// Both databases should be quiet; rows written meanwhile show as differences.
+///
+/// # Errors
+/// When a server cannot be reached, breaks off, or its catalogs cannot be read. A table that cannot be read is no
+/// error but a difference, with the reason in its report.
+pub async fn run(
+    source: &Server,
+    target: &Server,
+    filter: &Filter,
+    jobs: usize,
+) -> Result<Vec<TableReport>, Error> {
+    let session = source.connect().await?;
+    session.batch("beginning to read the schema", BEGIN_READER).await?;
+    let schema = dump::read(&session, filter).await?;
+    let rows = session
+        .query("reading the source's encoding", "SELECT pg_catalog.current_setting('server_encoding') AS e")
+        .await?;
+    let encoding: String = rows.first().map(|row| row.get("e")).transpose()?.unwrap_or_default();
+    // The locks keep the tables as they are while they are read.
+    let reports = verify::run(source, target, &encoding, &schema, jobs).await?;
+    session.batch("ending the reading of the schema", "ROLLBACK").await?;
+    Ok(reports)
+}

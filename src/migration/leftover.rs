@@ -1,0 +1,136 @@
+//! What an earlier, interrupted run left on the target, and whether this run may clear it away.
+//!
+//! Invariant: without `--drop-target-first` only that is cleared which the journal says this same migration made;
+//! anything else on the target makes Validate refuse.
+
+use std::collections::HashSet;
+
+use super::Config;
+use crate::error::Side;
+use crate::journal::{self, Leftover};
+use crate::pg::{BEGIN_READER, Session, SqlError};
+use crate::schema::{RenderOptions, Schema, Section, order};
+use crate::validate::Finding;
+use crate::{dump, journal::Origin};
+
+/// Who the source is: its system identifier and database.
+pub(super) async fn source_identity(source: &Session) -> Result<(String, String), SqlError> {
+    let rows = source
+        .query("reading the database's name", "SELECT pg_catalog.current_database()::text AS name")
+        .await?;
+    let database: String = rows.first().map(|row| row.get("name")).transpose()?.unwrap_or_default();
+    // A role without the right to read it can still migrate; the journal then tells sources apart by name alone.
+    let sql = "SELECT system_identifier::text AS id FROM pg_catalog.pg_control_system()";
+    let identifier = match source.query("reading the system identifier", sql).await {
+        Ok(rows) => rows.first().map(|row| row.get("id")).transpose()?.unwrap_or_default(),
+        Err(e) if e.is_broken() => return Err(e),
+        Err(_) => "unknown".to_owned(),
+    };
+    Ok((identifier, database))
+}
+
+/// What the target's journal means for this run.
+pub(super) enum Earlier {
+    /// No journal.
+    None,
+    /// An interrupted run of this same migration: all that is there is its work.
+    Ours,
+    /// A journal that keeps this run from starting, and why.
+    InTheWay(Box<Finding>),
+}
+
+/// Looks at the target's journal. `source` may be out of reach; then nothing can be said to be ours.
+pub(super) async fn judge(config: &Config, source: &Session, target: &Session) -> Earlier {
+    match examine(config, source, target).await {
+        Ok(earlier) => earlier,
+        Err(finding) => Earlier::InTheWay(finding),
+    }
+}
+
+async fn examine(config: &Config, source: &Session, target: &Session) -> Result<Earlier, Box<Finding>> {
+    let unreadable = |e: &SqlError| Box::new(Finding::unreadable(e));
+    let leftover = journal::leftover(target).await.map_err(|e| unreadable(&e.0))?;
+    let Some(leftover) = leftover else { return Ok(Earlier::None) };
+    if config.restore.drop_target_first {
+        return Ok(Earlier::Ours); // whatever it says, it goes
+    }
+    let (identifier, database) = source_identity(source).await.map_err(|e| unreadable(&e))?;
+    let same = leftover.name == config.subscription_name
+        && leftover.system_identifier == identifier
+        && leftover.database == database;
+    if !same {
+        let text = format!(
+            "the journal of another unfinished migration is there: {:?}, from database {:?} of system {}",
+            leftover.name, leftover.database, leftover.system_identifier
+        );
+        return Err(Box::new(
+            Finding::error("journal-of-another-migration", text)
+                .on(Side::Target)
+                .about("schema _pg_migrator".to_owned())
+                .mend("finish that migration, or clear the target with --drop-target-first"),
+        ));
+    }
+    let schema =
+        read_target(config, target).await.map_err(|e| Finding::schema_unreadable(Side::Target, &e))?;
+    let others = not_made_by(&leftover, &schema);
+    if others.is_empty() {
+        return Ok(Earlier::Ours);
+    }
+    let shown = others.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    let text = format!(
+        "an interrupted run of this migration left its work there, and {} not made by it: {shown}",
+        match others.len() {
+            1 => "an object is".to_owned(),
+            n => format!("{n} objects are"),
+        }
+    );
+    Err(Box::new(
+        Finding::error("target-not-empty", text)
+            .on(Side::Target)
+            .about(others[0].clone())
+            .mend("move what is to be kept elsewhere, or drop it all with --drop-target-first"),
+    ))
+}
+
+/// The model of what the filter selects on the target.
+pub(super) async fn read_target(config: &Config, target: &Session) -> Result<Schema, dump::DumpError> {
+    target.batch("beginning to read the target's schema", BEGIN_READER).await?;
+    let schema = dump::read(target, &config.filter).await;
+    let ended = target.batch("ending the reading of the target's schema", "ROLLBACK").await;
+    let schema = schema?;
+    ended?;
+    Ok(schema)
+}
+
+/// Objects of `schema` that hold something of their own and that the journal does not know, described.
+fn not_made_by(leftover: &Leftover, schema: &Schema) -> Vec<String> {
+    let known: HashSet<(&str, &str)> =
+        leftover.objects.iter().map(|(kind, identity)| (kind.as_str(), identity.as_str())).collect();
+    order::plan(schema, &RenderOptions::default())
+        .iter()
+        .filter(|step| step.section == Section::PreData)
+        .filter(|step| {
+            !["SCHEMA", "DEFAULT ACL", "DEFAULT", "CHECK CONSTRAINT", "SEQUENCE OWNED BY"]
+                .contains(&step.kind)
+        })
+        .filter(|step| !known.contains(&(step.kind, step.identity.as_str())))
+        .map(|step| format!("{} {}", step.kind.to_lowercase(), step.identity))
+        .collect()
+}
+
+/// The journal's row for this run.
+pub(super) async fn origin(config: &Config, source: &Session, snapshot: &str) -> Result<Origin, SqlError> {
+    let (system_identifier, database) = source_identity(source).await?;
+    let sql = "SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
+               ELSE pg_catalog.pg_current_wal_lsn() END)::text AS lsn";
+    let rows = source.query("reading the WAL position", sql).await?;
+    let lsn: Option<String> = rows.first().map(|row| row.get("lsn")).transpose()?.flatten();
+    Ok(Origin {
+        name: config.subscription_name.clone(),
+        mode: "offline",
+        system_identifier,
+        database,
+        snapshot: snapshot.to_owned(),
+        snapshot_lsn: lsn.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,50 @@
+//! Many queries on a wire before the first result: sending ahead, and looking without waiting.
+//!
+//! Invariant: queries are answered in the order sent; whoever sends ahead reads every answer.
+
+use super::{Message, SqlError, Wire};
+
+impl Wire {
+    /// Sends several queries in one write.
+    pub async fn send_queries<S: AsRef<str>>(&mut self, what: &str, queries: &[S]) -> Result<(), SqlError> {
+        let messages: Vec<_> = queries.iter().map(|q| Wire::query_message(q.as_ref())).collect();
+        self.send_bytes(what, &messages.concat()).await
+    }
+
+    /// Sends bytes as they are; a broken connection is told with what was being done.
+    pub async fn send_bytes(&mut self, what: &str, bytes: &[u8]) -> Result<(), SqlError> {
+        self.send(bytes).await.map_err(|e| SqlError::broken(self.side, what, &e))
+    }
+
+    /// The next message if it is there, without waiting for the server.
+    pub async fn try_message(&mut self, what: &str) -> Result<Option<Message>, SqlError> {
+        if !self.holds_message() {
+            self.try_fill().map_err(|e| SqlError::broken(self.side, what, &e))?;
+            if !self.holds_message() {
+                return Ok(None);
+            }
+        }
+        // A whole message is in the buffer, so this does not wait, unless it is one that is passed over.
+        self.next_message(what).await.map(Some)
+    }
+
+    fn holds_message(&self) -> bool {
+        self.buffer().first_chunk::<5>().is_some_and(|[_, a, b, c, d]| {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+            self.buffer().len() > length
+        })
+    }
+
+    /// Reads the rest of one query's answer; the server's error is returned once it is ready for the next.
+    pub async fn expect_ready(&mut self, what: &str) -> Result<(), SqlError> {
+        let mut failed = None;
+        loop {
+            match self.next_message(what).await {
+                Ok(Message::ReadyForQuery(_)) => return failed.map_or(Ok(()), Err),
+                Ok(_) => {}
+                Err(e) if e.is_broken() => return Err(e),
+                Err(e) => failed = failed.or(Some(e)),
+            }
+        }
+    }
+}

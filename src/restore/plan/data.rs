@@ -1,0 +1,164 @@
+//! The data section's tasks: parts of large tables, bundles of small ones, large objects, sequence values.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{BATCH_STEPS, CopyTable, PlanInput, Planner, SMALL_TABLE_BYTES, Work, index_table};
+use crate::restore::copy::{part_count, slices};
+use crate::restore::scheduler::Node;
+use crate::schema::{Address, CopySource, Definition, Section, Slice, TableKind, class};
+
+/// A bundle holds at most this many bytes and tables: its transaction keeps a lock per table and index.
+const BUNDLE_BYTES: u64 = 16 << 20;
+const BUNDLE_TABLES: usize = 100;
+/// Large objects a task copies.
+const BATCH_LARGE_OBJECTS: usize = 500;
+
+impl Planner<'_> {
+    /// Rows, bundles, large objects and sequence values, and the barrier behind them all.
+    pub(super) fn data(&mut self) {
+        let mut small: Vec<usize> = Vec::new();
+        for i in 0..self.tables.len() {
+            let (address, bytes, parts) =
+                (self.tables[i].address, self.tables[i].size.bytes, self.tables[i].slices.len());
+            if parts <= 1 && bytes <= SMALL_TABLE_BYTES {
+                small.push(i);
+                continue;
+            }
+            for slice in 0..parts {
+                let cost = bytes / parts as u64;
+                let id = self.task(Work::Copy { table: i, slice }, Node { cost, ..Node::default() });
+                self.table_tasks.entry(address).or_default().push(id);
+            }
+        }
+        self.bundles(&small);
+        self.large_objects_and_values();
+        let needs = (0..self.tasks.len()).collect();
+        self.data_complete = self.task(Work::Barrier, Node { needs, ..Node::default() });
+    }
+
+    fn bundles(&mut self, small: &[usize]) {
+        // Enough bundles to keep all connections at work, until they are as large as they may be.
+        let per_bundle = (small.len() / (self.input.jobs.max(1) * 2)).clamp(1, BUNDLE_TABLES);
+        let riders = self.riders(small);
+        let (mut bundle, mut bytes) = (Vec::new(), 0);
+        for (n, &i) in small.iter().enumerate() {
+            bundle.push(i);
+            bytes += self.tables[i].size.bytes;
+            if bundle.len() < per_bundle && bytes < BUNDLE_BYTES && n + 1 < small.len() {
+                continue;
+            }
+            let tables = std::mem::take(&mut bundle);
+            let mut steps: Vec<usize> = tables
+                .iter()
+                .filter_map(|&i| riders.get(&self.tables[i].address))
+                .flatten()
+                .copied()
+                .collect();
+            steps.sort_unstable();
+            let work = Work::Bundle { tables: tables.clone(), steps: steps.clone() };
+            let id = self.task(work, Node { cost: bytes.max(1), ..Node::default() });
+            for i in tables {
+                self.table_tasks.insert(self.tables[i].address, vec![id]);
+            }
+            for step in steps {
+                self.step_task[step] = Some(id);
+                self.placed.insert(step);
+            }
+            bytes = 0;
+        }
+    }
+
+    /// Indexes and keys of small tables that need nothing but their table (and each other): by table.
+    fn riders(&self, small: &[usize]) -> HashMap<Address, Vec<usize>> {
+        let small: HashSet<Address> = small.iter().map(|&i| self.tables[i].address).collect();
+        let mut riders: HashMap<Address, Vec<usize>> = HashMap::new();
+        let mut rides: HashMap<usize, Address> = HashMap::new();
+        for (i, step) in self.input.steps.iter().enumerate() {
+            let Some(table) = index_table(step).filter(|t| small.contains(t)) else { continue };
+            let alone = step.needs.iter().all(|&need| {
+                self.input.steps[need].section == Section::PreData || rides.get(&need) == Some(&table)
+            });
+            if alone {
+                rides.insert(i, table);
+                riders.entry(table).or_default().push(i);
+            }
+        }
+        riders
+    }
+
+    fn large_objects_and_values(&mut self) {
+        let data: Vec<usize> = self.steps_of(Section::Data);
+        let mut creators = Vec::new();
+        for chunk in data.chunks(BATCH_STEPS * 5) {
+            let id = self.task(Work::Steps(chunk.to_vec()), Node { cost: 1, ..Node::default() });
+            creators.push(id);
+            for &step in chunk {
+                self.step_task[step] = Some(id);
+                self.placed.insert(step);
+            }
+        }
+        let objects = &self.input.schema.objects;
+        let large: Vec<u32> = objects
+            .iter()
+            .filter(|o| o.address.class == class::LARGE_OBJECT)
+            .map(|o| o.address.oid)
+            .collect();
+        for chunk in large.chunks(BATCH_LARGE_OBJECTS) {
+            let node = Node { needs: creators.clone(), cost: 1 << 20, ..Node::default() };
+            self.task(Work::LargeObjects(chunk.to_vec()), node);
+        }
+    }
+
+    pub(super) fn steps_of(&self, section: Section) -> Vec<usize> {
+        let steps = self.input.steps;
+        (0..steps.len()).filter(|&i| steps[i].section == section && !self.placed.contains(&i)).collect()
+    }
+}
+
+/// The tables with rows to copy, largest first.
+pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
+    let size_of = |a: &Address| input.sizes.get(a).copied().unwrap_or_default();
+    let total = input.sizes.values().map(|s| s.bytes).sum();
+    let mut tables = Vec::new();
+    for object in &input.schema.objects {
+        let Definition::Table(table) = &object.definition else { continue };
+        if table.kind == TableKind::Partitioned {
+            continue;
+        }
+        let source = CopySource {
+            namespace: object.namespace.clone().unwrap_or_default(),
+            name: object.name.clone(),
+            binary: table.binary_safe(),
+            columns: table.copied_columns().map(|c| c.name.clone()).collect(),
+            condition: String::new(),
+        };
+        let size = size_of(&object.address);
+        let slices = match input.slicing.get(&object.address) {
+            _ if size.blocks == 0 => Vec::new(),
+            Some(slicing) => slices(slicing, size, part_count(size, total, input.jobs, input.split_bytes)),
+            None => vec![Slice::Whole],
+        };
+        tables.push(CopyTable { address: object.address, source, size, slices, ours: true });
+    }
+    for data in &input.schema.extension_data {
+        let source = CopySource {
+            namespace: data.namespace.clone(),
+            name: data.name.clone(),
+            columns: data.columns.clone(),
+            binary: false,
+            condition: data.condition.clone(),
+        };
+        let size = size_of(&data.address);
+        tables.push(CopyTable {
+            address: data.address,
+            source,
+            size,
+            slices: vec![Slice::Whole],
+            ours: false,
+        });
+    }
+    tables.sort_by(|a, b| {
+        b.size.bytes.cmp(&a.size.bytes).then_with(|| a.source.identity().cmp(&b.source.identity()))
+    });
+    tables
+}
