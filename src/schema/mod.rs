@@ -15,6 +15,7 @@ mod constraint;
 mod copy;
 mod default_acl;
 mod domain;
+pub mod drop;
 mod enum_type;
 mod extension;
 pub mod function;

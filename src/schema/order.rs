@@ -10,7 +10,7 @@
 mod boundary;
 mod breaking;
 mod build;
-mod graph;
+pub(super) mod graph;
 mod node;
 mod render;
 #[cfg(test)]

@@ -51,13 +51,7 @@ impl View {
     /// The view, or its placeholder. Defaults are steps of their own.
     pub fn create(&self, object: &Object, _options: &RenderOptions) -> Vec<String> {
         if self.placeholder {
-            let columns: Vec<String> = self.columns.iter().map(null_column).collect();
-            let gap = if columns.is_empty() { "" } else { "\n    " };
-            return vec![format!(
-                "CREATE VIEW {} AS\n SELECT{gap}{}",
-                object.qualified_name(),
-                columns.join(",\n    ")
-            )];
+            return vec![format!("CREATE VIEW {}", self.empty_body(object))];
         }
         vec![format!("CREATE VIEW {}", self.body(object))]
     }
@@ -65,6 +59,17 @@ impl View {
     /// The definition that takes the placeholder's place.
     pub fn replace(&self, object: &Object) -> String {
         format!("CREATE OR REPLACE VIEW {}", self.body(object))
+    }
+
+    /// The placeholder in the definition's place: the view needs nothing but its columns' types then.
+    pub fn hollow(&self, object: &Object) -> String {
+        format!("CREATE OR REPLACE VIEW {}", self.empty_body(object))
+    }
+
+    fn empty_body(&self, object: &Object) -> String {
+        let columns: Vec<String> = self.columns.iter().map(null_column).collect();
+        let gap = if columns.is_empty() { "" } else { "\n    " };
+        format!("{} AS\n SELECT{gap}{}", object.qualified_name(), columns.join(",\n    "))
     }
 
     fn body(&self, object: &Object) -> String {

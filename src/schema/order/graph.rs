@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 
 /// The loops: strongly connected components with more than one node, of the part of the graph that
 /// `members` selects. `edges[n]` lists what `n` needs. Tarjan's algorithm with its own stack.
-pub(super) fn loops(edges: &[Vec<usize>], members: &[usize]) -> Vec<Vec<usize>> {
+pub(in crate::schema) fn loops(edges: &[Vec<usize>], members: &[usize]) -> Vec<Vec<usize>> {
     const NEW: usize = usize::MAX;
     let mut inside = vec![false; edges.len()];
     for &m in members {
@@ -68,7 +68,7 @@ pub(super) fn loops(edges: &[Vec<usize>], members: &[usize]) -> Vec<Vec<usize>> 
 
 /// A topological order of all nodes, what is needed first; among nodes that could come next, the one of
 /// lowest `rank`. Nodes on a loop come in order of rank once nothing else is left, and are counted.
-pub(super) fn sort(edges: &[Vec<usize>], rank: &[usize]) -> (Vec<usize>, Vec<usize>) {
+pub(in crate::schema) fn sort(edges: &[Vec<usize>], rank: &[usize]) -> (Vec<usize>, Vec<usize>) {
     let count = edges.len();
     let mut waiting: Vec<usize> = edges.iter().map(Vec::len).collect();
     let mut wanted_by: Vec<Vec<usize>> = vec![Vec::new(); count];
