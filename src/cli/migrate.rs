@@ -11,6 +11,7 @@ use crate::migration::{Config, offline};
 /// Runs an offline migration.
 pub(super) async fn run(config: Config, voice: &Voice) -> ExitCode {
     let (interrupts, shutdown) = watch::channel(0);
+    let signals = Signals::new().ok();
     tokio::select! {
         // The migration is asked first: where it has just ended, an interrupt comes too late to matter.
         biased;
@@ -25,19 +26,20 @@ pub(super) async fn run(config: Config, voice: &Voice) -> ExitCode {
                 code
             }
         },
-        code = second_interrupt(interrupts, voice) => code,
+        code = second_interrupt(signals, interrupts, voice) => code,
     }
 }
 
-/// Counts interrupts (SIGINT, and SIGTERM on Unix); returns at the second one.
-async fn second_interrupt(interrupts: watch::Sender<u32>, voice: &Voice) -> ExitCode {
-    if interrupt().await.is_err() {
-        // Signals cannot be had: they keep their default action, which ends the process.
-        return std::future::pending().await;
-    }
+/// Counts interrupts; returns at the second one.
+async fn second_interrupt(
+    mut signals: Option<Signals>,
+    interrupts: watch::Sender<u32>,
+    voice: &Voice,
+) -> ExitCode {
+    next(&mut signals).await;
     voice.say(Level::Warn, "interrupted: stopping cleanly; interrupt again to end at once");
     interrupts.send_modify(|n| *n += 1);
-    let _ = interrupt().await;
+    next(&mut signals).await;
     interrupts.send_modify(|n| *n += 1);
     voice.say(
         Level::Error,
@@ -46,18 +48,44 @@ async fn second_interrupt(interrupts: watch::Sender<u32>, voice: &Voice) -> Exit
     ExitCode::Interrupted
 }
 
-#[cfg(unix)]
-async fn interrupt() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = int.recv() => {}
-        _ = term.recv() => {}
+/// Waits for a signal. Where signals cannot be had they keep their default action, which ends the process: then forever.
+async fn next(signals: &mut Option<Signals>) {
+    match signals {
+        Some(signals) => signals.next().await,
+        None => std::future::pending().await,
     }
-    Ok(())
 }
 
+/// What interrupts: SIGINT and SIGTERM. Made before the work begins, so that none is missed.
+#[cfg(unix)]
+struct Signals(tokio::signal::unix::Signal, tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
+        }
+    }
+}
+
+/// What interrupts: Ctrl+C.
 #[cfg(not(unix))]
-async fn interrupt() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals)
+    }
+
+    async fn next(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }

@@ -10,6 +10,8 @@
     clippy::doc_lazy_continuation
 )]
 
+mod check;
+mod cli;
 mod connections;
 mod fixtures;
 mod harness;

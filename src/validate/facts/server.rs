@@ -14,7 +14,8 @@ pub(crate) struct Server {
     /// Tells a server from a promoted copy of it, which has the same identifier.
     pub(crate) started: String,
     pub(crate) in_recovery: bool,
-    /// `default_transaction_read_only` as our session has it.
+    /// `default_transaction_read_only` as server, database and role have it. Our sessions could switch it off; somebody
+    /// switched it on.
     pub(crate) read_only: bool,
     pub(crate) encoding: String,
     pub(crate) collate: String,
@@ -59,7 +60,8 @@ pub(crate) async fn read(session: &Session) -> Result<Server, SqlError> {
         "SELECT d.datname::text AS database, d.oid AS database_oid,
             pg_catalog.pg_postmaster_start_time()::text AS started,
             pg_catalog.pg_is_in_recovery() AS in_recovery,
-            pg_catalog.current_setting('default_transaction_read_only') = 'on' AS read_only,
+            (SELECT s.reset_val = 'on' FROM pg_catalog.pg_settings s
+                WHERE s.name = 'default_transaction_read_only') AS read_only,
             pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding,
             d.datcollate::text AS collate, d.datctype::text AS ctype, ({provider})::text AS provider,
             r.rolname::text AS role, r.rolsuper AS superuser, r.rolbypassrls AS bypass_rls,

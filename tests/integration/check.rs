@@ -1,0 +1,149 @@
+//! `pg_migrator check` against real servers: every finding at once, nothing changed, the right exit code.
+
+use serde_json::Value;
+
+use crate::harness::{Database, Run, cluster, migrator};
+
+fn check(source: &str, target: &str, more: &[&str]) -> Run {
+    migrator(["check", "--source", source, "--target", target]).arg("--json").args(more).run()
+}
+
+/// The codes found, with the sides: `error target target-not-empty`.
+fn found(run: &Run) -> Vec<String> {
+    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|e| panic!("{e}: {run:?}"));
+    let findings = report["findings"].as_array().unwrap();
+    findings
+        .iter()
+        .filter(|f| f["severity"] != "notice")
+        .map(|f| {
+            let text = |key: &str| f[key].as_str().unwrap_or("both").to_owned();
+            format!("{} {} {}", text("severity"), text("side"), text("code"))
+        })
+        .collect()
+}
+
+/// What must be the same before and after: every row of the catalogs that names an object.
+fn catalogs(db: &Database<'_>) -> String {
+    db.psql(
+        "SELECT oid, relname, relacl FROM pg_class ORDER BY 1; SELECT oid, nspname FROM pg_namespace ORDER BY 1;
+         SELECT oid, rolname FROM pg_roles ORDER BY 1; SELECT count(*) FROM pg_locks WHERE NOT fastpath AND relation >= 16384",
+    )
+}
+
+#[test]
+fn a_good_pair_is_good_and_stays_as_it_is() {
+    let (source, target) = (cluster(13).database("check"), cluster(18).database("check"));
+    source
+        .psql("CREATE SCHEMA s; CREATE TABLE s.t (i int PRIMARY KEY); CREATE VIEW s.v AS SELECT * FROM s.t");
+    let before = (catalogs(&source), catalogs(&target));
+    let run = check(&source.conninfo(), &target.conninfo(), &[]).expect_code(0);
+    assert!(found(&run).is_empty(), "{run:?}");
+    assert_eq!(before, (catalogs(&source), catalogs(&target)));
+    assert!(source.sessions().is_empty() && target.sessions().is_empty());
+    let text = migrator(["check", "--source", &source.conninfo(), "--target", &target.conninfo()]).ok();
+    assert!(text.stdout.contains("Nothing stops the migration"), "{text:?}");
+}
+
+#[test]
+fn a_target_that_is_not_empty_is_said_unless_it_is_to_be_dropped() {
+    let (source, target) = (cluster(15).database("check"), cluster(15).database("check"));
+    source.psql("CREATE SCHEMA \"S s\"; CREATE TABLE \"S s\".t ()");
+    target.psql(
+        "CREATE SCHEMA \"S s\"; CREATE SCHEMA own; CREATE TABLE own.t (); CREATE TYPE public.e AS ENUM ()",
+    );
+    let run = check(&source.conninfo(), &target.conninfo(), &[]).expect_code(1);
+    assert_eq!(found(&run), ["error target target-not-empty"]);
+    run.expect_said(&["2 objects", "\\\"S s\\\"", "--drop-target-first"]);
+    check(&source.conninfo(), &target.conninfo(), &["--drop-target-first"]).expect_code(0);
+    let run = check(
+        &source.conninfo(),
+        &target.conninfo(),
+        &["--exclude-schema", "S s", "--exclude-schema", "public"],
+    );
+    assert!(run.code == 0, "{run:?}");
+}
+
+#[test]
+fn everything_wrong_is_said_at_once() {
+    let (source, target) = (cluster(13).database("check"), cluster(18).database("check"));
+    source.psql(
+        "DROP ROLE IF EXISTS check_reader, check_owner; CREATE ROLE check_reader LOGIN; CREATE ROLE check_owner;
+         CREATE TABLE secret (i int); CREATE TABLE owned (i int); ALTER TABLE owned OWNER TO check_owner;
+         GRANT SELECT ON owned TO check_reader; CREATE TABLE veiled (i int); GRANT SELECT ON veiled TO check_reader;
+         ALTER TABLE veiled ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON veiled USING (false);
+         SELECT lo_from_bytea(0, 'x')",
+    );
+    target.psql(
+        "DROP ROLE IF EXISTS check_writer; CREATE ROLE check_writer LOGIN;
+         ALTER ROLE check_writer SET default_transaction_read_only = on; ALTER ROLE check_writer CONNECTION LIMIT 2;
+         CREATE TABLE owned ()",
+    );
+    let before = (catalogs(&source), catalogs(&target));
+    let from = source.conninfo_as("check_reader", source.cluster.port);
+    let to = target.conninfo_as("check_writer", target.cluster.port);
+    let run = check(&from, &to, &["--include-table", "nosuch*"]).expect_code(1);
+    let found = found(&run);
+    for code in [
+        "source pattern-fits-nothing",
+        "target target-read-only",
+        "target target-no-create",
+        "target connections",
+        "target target-not-empty",
+        "target role-missing",
+    ] {
+        assert!(found.contains(&format!("error {code}")), "{code}: {found:?}");
+    }
+    let run = check(&from, &to, &["--no-owner"]).expect_code(1);
+    let found = self::found(&run);
+    for code in ["source-tables-unreadable", "source-rows-hidden", "source-large-objects-unreadable"] {
+        assert!(found.contains(&format!("error source {code}")), "{code}: {found:?}");
+    }
+    assert!(!run.stdout.contains("check_owner"), "{run:?}");
+    assert_eq!(before, (catalogs(&source), catalogs(&target)));
+    source.psql("DROP OWNED BY check_reader, check_owner; DROP ROLE check_reader, check_owner");
+    target.psql("DROP ROLE check_writer");
+}
+
+#[test]
+fn encodings_and_locales_are_compared() {
+    let server = cluster(15);
+    let source = server.database("check");
+    server.maintenance().psql(
+        "DROP DATABASE IF EXISTS check_latin1; CREATE DATABASE check_latin1 TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'",
+    );
+    let latin1 = format!("host=127.0.0.1 port={} user=postgres dbname=check_latin1", server.port);
+    let run = check(&source.conninfo(), &latin1, &[]).expect_code(1);
+    assert!(found(&run).contains(&"error both encoding-lossy".to_owned()), "{run:?}");
+    let run = check(&latin1, &source.conninfo(), &[]).expect_code(0);
+    run.expect_said(&["encoding-converted"]);
+    server.maintenance().psql("DROP DATABASE check_latin1");
+}
+
+#[test]
+fn the_same_database_is_refused() {
+    let db = cluster(18).database("check");
+    let run = check(&db.conninfo(), &db.uri(), &["--drop-target-first"]).expect_code(1);
+    assert_eq!(found(&run), ["error both same-database"]);
+}
+
+#[test]
+fn a_newer_source_is_a_warning() {
+    let (source, target) = (cluster(18).database("check"), cluster(13).database("check"));
+    let run = check(&source.conninfo(), &target.conninfo(), &[]).expect_code(0);
+    assert_eq!(found(&run), ["warning both source-newer"]);
+}
+
+#[test]
+fn an_unreachable_side_hides_nothing_of_the_other() {
+    let db = cluster(18).database("check");
+    db.psql("CREATE ROLE check_reader LOGIN; CREATE TABLE t (i int)");
+    let nowhere = "host=127.0.0.1 port=1 dbname=x user=y";
+    let reader = db.conninfo_as("check_reader", db.cluster.port);
+    let run = check(&reader, nowhere, &[]).expect_code(4);
+    let found_here = found(&run);
+    assert!(found_here.contains(&"error target unreachable".to_owned()), "{found_here:?}");
+    assert!(found_here.contains(&"error source source-tables-unreadable".to_owned()), "{found_here:?}");
+    let run = check(nowhere, nowhere, &[]).expect_code(3);
+    assert_eq!(found(&run), ["error source unreachable", "error target unreachable"]);
+    db.psql("DROP ROLE check_reader");
+}
