@@ -5,8 +5,6 @@ use super::DumpError;
 use crate::pg::{Row, Session};
 use crate::schema::{Address, Definition, Object, class};
 
-/// The name of the schema that holds the tool's own journal; never migrated.
-
 /// Condition on `pg_namespace n`: a schema that belongs to the user. The prefix `pg_` is reserved for the
 /// server (`IsReservedName`), so it covers `pg_catalog`, `pg_toast`, and all temporary schemas.
 pub(super) const USER_NAMESPACE: &str =

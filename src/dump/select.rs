@@ -58,16 +58,12 @@ fn apply_filter(schema: &mut Schema, filter: &Filter) {
         schema.objects.iter().enumerate().map(|(i, o)| (o.address, i)).collect();
     let resolve =
         |a: Address| index.get(&a).or_else(|| schema.aliases.get(&a).and_then(|b| index.get(b))).copied();
+    let parts = parts(&schema.objects);
     let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); schema.objects.len()];
     for (dependent, needs) in &schema.depends {
-        let needs: Vec<usize> = needs.iter().filter_map(|a| resolve(*a)).collect();
-        let owners = match resolve(*dependent) {
-            Some(owner) => vec![owner],
-            // A column default or a check has no object of its own: it is part of the table or domain it names.
-            None => needs.iter().copied().filter(|i| holds_parts(&schema.objects[*i])).collect(),
-        };
-        for owner in owners {
-            needs.iter().filter(|n| **n != owner).for_each(|n| needed_by[*n].push(owner));
+        let Some(owner) = resolve(*dependent).or_else(|| parts.get(dependent).copied()) else { continue };
+        for need in needs.iter().filter_map(|a| resolve(*a)).filter(|n| *n != owner) {
+            needed_by[need].push(owner);
         }
     }
 
@@ -91,8 +87,8 @@ fn apply_filter(schema: &mut Schema, filter: &Filter) {
         for dependent in &needed_by[cause] {
             if std::mem::replace(&mut kept[*dependent], false) {
                 schema.left_out.push(LeftOut {
-                    object: describe(&schema.objects[*dependent]),
-                    because_of: describe(&schema.objects[cause]),
+                    object: schema.objects[*dependent].reference(),
+                    because_of: schema.objects[cause].reference(),
                 });
                 gone.push(*dependent);
             }
@@ -137,14 +133,22 @@ fn keep_on_demand(objects: &[Object], needed_by: &[Vec<usize>], kept: &mut [bool
     }
 }
 
-/// Whether parts with an address of their own (defaults, checks) are written with the object.
-fn holds_parts(object: &Object) -> bool {
-    matches!(object.definition, Definition::Table(_) | Definition::Domain(_))
-}
-
-/// The object's identity in a report.
-fn describe(object: &Object) -> String {
-    object.qualified_name()
+/// The column defaults and checks that have an address of their own but are written with a table or domain.
+fn parts(objects: &[Object]) -> HashMap<Address, usize> {
+    let mut parts = HashMap::new();
+    for (i, object) in objects.iter().enumerate() {
+        let constraint = |oid| Address::new(class::CONSTRAINT, oid);
+        match &object.definition {
+            Definition::Table(table) => {
+                let defaults = table.columns.iter().filter_map(|c| c.default.as_ref());
+                parts.extend(defaults.map(|d| (Address::new(class::ATTRDEF, d.oid), i)));
+                parts.extend(table.checks.iter().map(|c| (constraint(c.oid), i)));
+            }
+            Definition::Domain(domain) => parts.extend(domain.checks.iter().map(|c| (constraint(c.oid), i))),
+            _ => {}
+        }
+    }
+    parts
 }
 
 /// Hangs each comment on its object, or on the object that its place is a part of.
@@ -174,5 +178,192 @@ fn attach_comments(schema: &mut Schema, comments: Vec<RawComment>) {
     }
     for (i, comment) in found {
         schema.objects[i].comments.push(comment);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{
+        Constraint, ConstraintKind, Domain, DomainCheck, EnumType, Extension, Function, LargeObject,
+        Namespace, Relative, Sequence, Table, View,
+    };
+
+    const fn rel(oid: u32) -> Address {
+        Address::relation(oid)
+    }
+
+    const fn namespace(oid: u32) -> Address {
+        Address::new(class::NAMESPACE, oid)
+    }
+
+    fn foreign_key() -> Constraint {
+        Constraint {
+            kind: ConstraintKind::Foreign,
+            table: Relative { address: rel(1), name: "a.t".to_owned() },
+            table_partitioned: false,
+            definition: String::new(),
+            index: None,
+            referenced: None,
+            referenced_index: None,
+            valid: true,
+        }
+    }
+
+    const EXTENSION: Address = Address::new(class::EXTENSION, 30);
+
+    fn object(address: Address, place: &str, definition: Definition) -> Object {
+        let (schema, name) = place.split_once('.').map_or((None, place), |(s, n)| (Some(s.to_owned()), n));
+        Object {
+            address,
+            namespace: schema,
+            name: name.to_owned(),
+            parent: None,
+            owner: None,
+            acl: None,
+            comments: Vec::new(),
+            definition,
+        }
+    }
+
+    fn table(oid: u32, place: &str) -> Object {
+        object(rel(oid), place, Definition::Table(Table::default()))
+    }
+
+    fn schema(objects: Vec<Object>, depends: &[(Address, Address)]) -> Schema {
+        let mut schema = Schema { objects, ..Schema::default() };
+        for (dependent, needs) in depends {
+            schema.depends.entry(*dependent).or_default().push(*needs);
+        }
+        schema
+    }
+
+    fn names(schema: &Schema) -> Vec<String> {
+        schema.objects.iter().map(Object::qualified_name).collect()
+    }
+
+    fn only(schemas: &[&str]) -> Filter {
+        Filter { include_schemas: schemas.iter().map(|s| (*s).to_owned()).collect(), ..Filter::default() }
+    }
+
+    fn run(schema: Schema, filter: &Filter) -> Schema {
+        select(schema, &HashMap::new(), Vec::new(), Privileges::default(), filter)
+    }
+
+    #[test]
+    fn members_of_extensions_go_with_what_belongs_to_them() {
+        let index = Object {
+            parent: Some(rel(1)),
+            ..object(rel(2), "s.i", Definition::Sequence(Sequence::default()))
+        };
+        let objects = vec![table(1, "s.member"), index, table(3, "s.own")];
+        let members = HashMap::from([(rel(1), EXTENSION)]);
+        let schema =
+            select(schema(objects, &[]), &members, Vec::new(), Privileges::default(), &Filter::default());
+        assert_eq!(names(&schema), ["s.own"]);
+        assert_eq!(schema.aliases.get(&rel(1)), Some(&EXTENSION));
+    }
+
+    #[test]
+    fn what_needs_something_filtered_out_is_left_out_and_named() {
+        let key = Address::new(class::CONSTRAINT, 10);
+        let objects = vec![
+            table(1, "a.t"),
+            table(2, "b.gone"),
+            Object { parent: Some(rel(1)), ..object(key, "a.fk", Definition::Constraint(foreign_key())) },
+            object(rel(3), "a.v", Definition::View(View::default())),
+            object(rel(4), "a.v2", Definition::View(View::default())),
+            object(Address::new(class::LARGE_OBJECT, 5), "5", Definition::LargeObject(LargeObject {})),
+        ];
+        let depends = [(key, rel(1)), (key, rel(2)), (rel(3), rel(2)), (rel(4), rel(3)), (rel(4), rel(1))];
+        let schema = run(schema(objects, &depends), &only(&["a"]));
+        assert_eq!(names(&schema), ["a.t"]);
+        let left_out: Vec<(&str, &str)> =
+            schema.left_out.iter().map(|l| (l.object.as_str(), l.because_of.as_str())).collect();
+        assert_eq!(left_out.len(), 3);
+        assert!(left_out.contains(&("VIEW a.v", "TABLE b.gone")), "{left_out:?}");
+        assert!(left_out.contains(&("VIEW a.v2", "VIEW a.v")), "{left_out:?}");
+    }
+
+    #[test]
+    fn a_table_takes_its_own_with_it_in_silence() {
+        let index = Object {
+            parent: Some(rel(1)),
+            ..object(rel(2), "a.i", Definition::Sequence(Sequence::default()))
+        };
+        let filter = Filter { exclude_tables: vec!["a.t".into()], ..Filter::default() };
+        let schema = run(schema(vec![table(1, "a.t"), index, table(3, "a.u")], &[(rel(2), rel(1))]), &filter);
+        assert_eq!(names(&schema), ["a.u"]);
+        assert_eq!(schema.left_out, []);
+    }
+
+    #[test]
+    fn a_check_draws_its_domain() {
+        let (domain, function) = (Address::new(class::TYPE, 1), Address::new(class::PROC, 2));
+        let check = DomainCheck { oid: 3, ..DomainCheck::default() };
+        let objects = vec![
+            object(domain, "a.d", Definition::Domain(Domain { checks: vec![check], ..Domain::default() })),
+            object(function, "b.f", Definition::Function(Function::default())),
+        ];
+        let schema = run(schema(objects, &[(Address::new(class::CONSTRAINT, 3), function)]), &only(&["a"]));
+        assert_eq!(names(&schema), Vec::<String>::new());
+        assert_eq!(schema.left_out[0].because_of, "FUNCTION b.f()");
+    }
+
+    #[test]
+    fn an_extension_comes_with_what_needs_it_and_brings_its_schema() {
+        let member = Address::new(class::TYPE, 7);
+        let objects = vec![
+            object(namespace(1), "a", Definition::Namespace(Namespace {})),
+            object(namespace(2), "ext", Definition::Namespace(Namespace {})),
+            object(namespace(3), "other", Definition::Namespace(Namespace {})),
+            object(EXTENSION, "ext.citext", Definition::Extension(Extension::default())),
+            object(member, "ext.citext", Definition::Enum(EnumType::default())),
+            table(5, "a.t"),
+        ];
+        let depends = [(rel(5), member), (EXTENSION, namespace(2))];
+        let members = HashMap::from([(member, EXTENSION)]);
+        let filter = only(&["a"]);
+        let schema = select(schema(objects, &depends), &members, Vec::new(), Privileges::default(), &filter);
+        assert_eq!(names(&schema), ["a", "ext", "ext.citext", "a.t"]);
+        assert_eq!(schema.left_out, []);
+    }
+
+    #[test]
+    fn comments_find_their_place() {
+        let (composite, key) = (Address::new(class::TYPE, 1), Address::new(class::CONSTRAINT, 4));
+        let mut schema = schema(
+            vec![
+                object(composite, "a.c", Definition::Composite(Default::default())),
+                object(key, "a.pk", Definition::Constraint(foreign_key())),
+                table(9, "a.t"),
+            ],
+            &[],
+        );
+        schema.aliases = HashMap::from([(rel(2), composite), (rel(5), key)]);
+        let comment = |address, column: Option<&str>| RawComment {
+            address,
+            column: column.map(str::to_owned),
+            constraint: None,
+            text: "x".to_owned(),
+        };
+        let comments = vec![
+            comment(composite, None),
+            comment(rel(2), Some("Attr")),
+            comment(rel(5), None),
+            comment(rel(9), Some("c")),
+            comment(rel(77), None),
+        ];
+        attach_comments(&mut schema, comments);
+        let on: Vec<Vec<CommentOn>> =
+            schema.objects.iter().map(|o| o.comments.iter().map(|c| c.on.clone()).collect()).collect();
+        assert_eq!(
+            on,
+            [
+                vec![CommentOn::Itself, CommentOn::Column("Attr".into())],
+                vec![CommentOn::Index],
+                vec![CommentOn::Column("c".into())],
+            ]
+        );
     }
 }
