@@ -33,13 +33,28 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
          WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {USER_NAMESPACE} ORDER BY c.oid"
     );
     let rows = c.query("reading sequences", &sql).await?;
-    let values = read_values(c, &rows).await?;
+    let values = if c.at_least(18) { list_values(c).await? } else { read_values(c, &rows).await? };
     rows.iter().map(|row| to_object(row, &values)).collect()
 }
 
+/// `last_value` and `is_called` by OID.
 type Values = HashMap<u32, (i64, bool)>;
 
-/// Where each readable sequence stands: (`last_value`, `is_called`).
+const READING_VALUES: &str = "reading the values of sequences";
+
+/// Where each readable sequence stands, from a function that reads any (18 and later).
+async fn list_values(c: &Catalogs<'_>) -> Result<Values, DumpError> {
+    // It returns NULLs where the role may not read.
+    let sql = format!(
+        "SELECT c.oid, v.last_value, v.is_called FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         CROSS JOIN LATERAL pg_get_sequence_data(c.oid) v \
+         WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {USER_NAMESPACE} \
+           AND v.last_value IS NOT NULL"
+    );
+    collect(&c.query(READING_VALUES, &sql).await?)
+}
+
+/// Where each readable sequence stands, from the sequences themselves.
 async fn read_values(c: &Catalogs<'_>, rows: &[Row]) -> Result<Values, DumpError> {
     let mut selects = Vec::with_capacity(rows.len());
     for row in rows {
@@ -53,11 +68,16 @@ async fn read_values(c: &Catalogs<'_>, rows: &[Row]) -> Result<Values, DumpError
         }
     }
     // Sent without waiting for each other.
-    let what = "reading the values of sequences";
-    let batches =
-        selects.chunks(BATCH).map(|batch| async move { c.query(what, &batch.join(" UNION ALL ")).await });
-    let mut values = HashMap::with_capacity(selects.len());
-    for row in try_join_all(batches).await?.iter().flatten() {
+    let batches = selects
+        .chunks(BATCH)
+        .map(|batch| async move { c.query(READING_VALUES, &batch.join(" UNION ALL ")).await });
+    let rows: Vec<Row> = try_join_all(batches).await?.into_iter().flatten().collect();
+    collect(&rows)
+}
+
+fn collect(rows: &[Row]) -> Result<Values, DumpError> {
+    let mut values = HashMap::with_capacity(rows.len());
+    for row in rows {
         values.insert(row.get("oid")?, (row.get("last_value")?, row.get("is_called")?));
     }
     Ok(values)
