@@ -10,6 +10,11 @@ use crate::schema::{Address, Definition, Object, class};
 pub(super) const USER_NAMESPACE: &str =
     "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> '_pg_migrator'";
 
+/// The same condition on a name.
+pub(super) fn is_user_schema(schema: &str) -> bool {
+    !schema.starts_with("pg_") && schema != "information_schema"
+}
+
 /// The catalogs of one database under one snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Catalogs<'a> {

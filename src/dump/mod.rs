@@ -59,7 +59,7 @@ pub async fn read(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
     let (objects, (depends, aliases), unsupported, members, comments, privileges, extension_data) = tokio::try_join!(
         read_objects(&c),
         depend::read(&c),
-        unsupported::read(&c),
+        unsupported::read(&c, filter),
         member::read(&c),
         comment::read(&c),
         acl::read(&c),

@@ -1,10 +1,108 @@
-//! Finds what this version cannot carry.
+//! Finds what pg_dump carries and this version does not: each such object is named, none is dropped silently.
+//!
+//! Invariant: what initdb made, what came with an extension, and what is a part of another object (the cast of a range
+//! type to its multirange) is not named; what a filter leaves out is not either, and under a filter nothing that
+//! lives in no schema takes part.
 
 use super::DumpError;
-use super::catalogs::Catalogs;
+use super::catalogs::{Catalogs, is_user_schema};
+use crate::config::Filter;
 use crate::schema::Unsupported;
 
+/// Catalogs all of whose user-made rows are not carried: catalog, and the condition on its row `o`.
+const KINDS: &[(&str, &str)] = &[
+    // Base types, and shells that never became a type; array types come with their element type.
+    (
+        "pg_type",
+        "(o.typtype = 'b' AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = o.oid) \
+          OR o.typtype = 'p' AND NOT o.typisdefined)",
+    ),
+    ("pg_operator", "true"),
+    ("pg_opclass", "true"),
+    ("pg_opfamily", "true"),
+    ("pg_cast", "true"),
+    ("pg_transform", "true"),
+    ("pg_conversion", "true"),
+    ("pg_collation", "true"),
+    ("pg_language", "true"),
+    ("pg_am", "true"),
+    ("pg_foreign_data_wrapper", "true"),
+    ("pg_foreign_server", "true"),
+    ("pg_class", "o.relkind = 'f'"),
+    ("pg_event_trigger", "true"),
+    ("pg_publication", "true"),
+    ("pg_statistic_ext", "true"),
+    ("pg_ts_config", "true"),
+    ("pg_ts_dict", "true"),
+    ("pg_ts_parser", "true"),
+    ("pg_ts_template", "true"),
+];
+
 /// Every object of a kind that is not carried.
-pub(super) async fn read(_: &Catalogs<'_>) -> Result<Vec<Unsupported>, DumpError> {
-    Ok(Vec::new())
+pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupported>, DumpError> {
+    let objects = objects_sql();
+    let all = tokio::try_join!(
+        c.query("looking for kinds of objects that are not carried", &objects),
+        c.query("looking for tablespaces of materialized views", MATVIEW_TABLESPACES),
+        c.query("looking for security labels", LABELS),
+        c.query("looking for subscriptions", SUBSCRIPTIONS),
+        c.query("looking for settings of the database", SETTINGS),
+    )?;
+    let mut found = Vec::new();
+    for row in all.0.iter().chain(&all.1).chain(&all.2).chain(&all.3).chain(&all.4) {
+        let schema: Option<String> = row.get("schema")?;
+        let taken = match &schema {
+            Some(schema) => is_user_schema(schema) && filter.takes_schema(schema),
+            None => filter.is_everything(),
+        };
+        if taken {
+            found.push(Unsupported { kind: row.get("kind")?, identity: row.get("identity")? });
+        }
+    }
+    found.sort_by(|a, b| (&a.kind, &a.identity).cmp(&(&b.kind, &b.identity)));
+    Ok(found)
 }
+
+fn objects_sql() -> String {
+    let mut kinds: Vec<String> = KINDS
+        .iter()
+        .map(|(catalog, condition)| {
+            format!(
+                "SELECT '{catalog}'::regclass::oid AS class, o.oid FROM {catalog} o WHERE o.oid >= 16384 AND {condition}"
+            )
+        })
+        .collect();
+    // The catalog itself is for superusers; the view is for all.
+    kinds.push("SELECT 'pg_user_mapping'::regclass::oid, umid FROM pg_user_mappings".to_owned());
+    format!(
+        "SELECT CASE WHEN o.class = 'pg_type'::regclass THEN 'base type' ELSE i.type END AS kind, \
+           i.schema AS schema, i.identity \
+         FROM ({}) AS o, LATERAL pg_identify_object(o.class, o.oid, 0) AS i \
+         WHERE i.identity IS NOT NULL AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class \
+           AND d.objid = o.oid AND d.objsubid = 0 AND d.deptype IN ('e', 'i'))",
+        kinds.join(" UNION ALL ")
+    )
+}
+
+/// Tables' and indexes' are in the model.
+const MATVIEW_TABLESPACES: &str = "SELECT 'tablespace of materialized view' AS kind, n.nspname::text AS schema, \
+       quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' (' || quote_ident(s.spcname) || ')' AS identity \
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_tablespace s ON s.oid = c.reltablespace \
+     WHERE c.relkind = 'm' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass \
+       AND d.objid = c.oid AND d.deptype = 'e')";
+
+const LABELS: &str = "SELECT 'security label' AS kind, i.schema AS schema, \
+       quote_ident(l.provider) || ' on ' || i.type || ' ' || i.identity AS identity \
+     FROM pg_seclabel l, LATERAL pg_identify_object(l.classoid, l.objoid, l.objsubid) AS i \
+     WHERE i.identity IS NOT NULL AND NOT EXISTS (SELECT FROM pg_init_privs p WHERE p.classoid = l.classoid \
+       AND p.objoid = l.objoid AND l.objoid < 16384)";
+
+const SUBSCRIPTIONS: &str = "SELECT 'subscription' AS kind, NULL::text AS schema, quote_ident(s.subname) AS identity \
+     FROM pg_subscription s JOIN pg_database b ON b.oid = s.subdbid WHERE b.datname = current_database()";
+
+/// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET`.
+const SETTINGS: &str = "SELECT 'setting of database' AS kind, NULL::text AS schema, \
+       quote_ident(b.datname) || coalesce(' for role ' || quote_ident(r.rolname), '') || ': ' || c AS identity \
+     FROM pg_db_role_setting s JOIN pg_database b ON b.oid = s.setdatabase \
+     LEFT JOIN pg_roles r ON r.oid = s.setrole, LATERAL unnest(s.setconfig) AS c \
+     WHERE b.datname = current_database()";
