@@ -31,8 +31,6 @@ pub(crate) enum RawCommand {
     Schema(SchemaArgs),
     /// Compare source and target table by table: row counts and hashes.
     Verify(VerifyArgs),
-    /// Measure.
-    Bench(BenchArgs),
 }
 
 /// How the source is named.
@@ -215,27 +213,6 @@ pub(crate) struct VerifyArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
-}
-
-/// `pg_migrator bench`
-#[derive(Clone, Debug, Args)]
-pub(crate) struct BenchArgs {
-    #[command(subcommand)]
-    pub(crate) what: BenchWhat,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum BenchWhat {
-    /// Copy the source to the target and say how long it took, beside pg_dump | pg_restore where those are found.
-    Copy {
-        #[command(flatten)]
-        source: SourceArgs,
-        #[command(flatten)]
-        target: TargetArgs,
-        /// Connection pairs [default: 4].
-        #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
-        jobs: Option<u16>,
-    },
 }
 
 /// How the tool talks.

@@ -6,8 +6,8 @@
 use thiserror::Error;
 
 use super::args::{
-    BenchWhat, CheckArgs, ColorChoice, ConsoleArgs, FilterArgs, LogFormat, MigrateArgs, Mode, OwnershipArgs,
-    RawArgs, RawCommand, SchemaArgs, SectionArg, SourceArgs, TargetArgs, VerifyArgs,
+    CheckArgs, ColorChoice, ConsoleArgs, FilterArgs, LogFormat, MigrateArgs, Mode, OwnershipArgs, RawArgs,
+    RawCommand, SchemaArgs, SectionArg, SourceArgs, TargetArgs, VerifyArgs,
 };
 use crate::config::{Filter, RestoreOptions};
 use crate::error::Side;
@@ -72,7 +72,6 @@ pub(crate) enum Command {
     Check(Box<Config>, Output),
     Schema(Box<SchemaScript>),
     Verify(Box<Verify>, Output),
-    BenchCopy(Box<Config>),
 }
 
 /// What goes to stdout.
@@ -115,7 +114,6 @@ pub(crate) fn resolve(
             RawCommand::Check(_) => "check",
             RawCommand::Schema(_) => "schema",
             RawCommand::Verify(_) => "verify",
-            RawCommand::Bench(_) => "bench",
         }));
     }
     let command = match command {
@@ -128,13 +126,6 @@ pub(crate) fn resolve(
             let output = output(args.json);
             Command::Verify(Box::new(verify(args, env)?), output)
         }
-        RawCommand::Bench(args) => match args.what {
-            BenchWhat::Copy { source, target, jobs } => {
-                let args =
-                    MigrateArgs { mode: Some(Mode::Offline), source, target, jobs, ..MigrateArgs::default() };
-                Command::BenchCopy(Box::new(migrate(args, env)?))
-            }
-        },
     };
     Ok((command, console))
 }

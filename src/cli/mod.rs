@@ -10,6 +10,7 @@ mod migrate;
 mod schema;
 mod secret;
 mod size;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -65,7 +66,7 @@ fn run(command: Command, voice: &Voice) -> ExitCode {
             Command::Migrate(config) => migrate::run(*config, voice).await,
             Command::Check(config, output) => check::run(&config, output, voice).await,
             Command::Schema(asked) => schema::run(*asked, voice).await,
-            _ => ExitCode::Usage,
+            Command::Verify(asked, output) => verify::run(*asked, output, voice).await,
         }
     });
     // Connections end with the process; nothing is left that anyone waits for.
