@@ -12,8 +12,9 @@ use crate::pg::Row;
 use crate::schema::quote::qualified;
 use crate::schema::{Address, Definition, Identity, Object, OwnedBy, Relative, Sequence};
 
-/// Sequences read by one query on servers that cannot list the values.
-const BATCH: usize = 500;
+/// Sequences read by one query on servers that cannot list the values: the planner's time for a union grows
+/// faster than its length (2,000 sequences take 2.3 s in batches of 500, 0.9 s in batches of 50).
+const BATCH: usize = 50;
 
 /// All sequences, with their values.
 pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
