@@ -2,7 +2,8 @@
 //!
 //! Privileges that were changed on what nobody creates again (members of extensions, the server's own objects) are
 //! compared with `pg_init_privs` and reported: this version does not carry them. `information_schema` is left alone, as
-//! pg_dump does: initdb records no initial privileges for it.
+//! pg_dump does: initdb records no initial privileges for it. Schema `public` always has an entry, because what the
+//! target gave it is not known.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,17 +18,18 @@ use crate::schema::{Address, Unsupported};
 pub(super) struct Privileges {
     /// Of the user's objects: those that are not what a new object has.
     pub(super) of: HashMap<Address, Acl>,
-    /// Of the server's and the extensions' own objects: those that were changed since they were made.
-    pub(super) changed: Vec<Unsupported>,
+    /// Of the server's and the extensions' own objects: those that were changed since they were made, with their schema.
+    pub(super) changed: Vec<(Option<String>, Unsupported)>,
 }
 
 /// Every privilege that is recorded. A row type's are recorded under its relation.
 pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
     let maybe_changed = "s.acl IS NOT NULL OR i.initprivs IS NOT NULL";
     let own = "s.objid >= 16384 AND e.objid IS NULL \
-               OR s.classid = 'pg_largeobject'::regclass OR s.classid = 'pg_namespace'::regclass AND s.objid = 2200";
+               OR s.classid = 'pg_largeobject'::regclass OR s.classid = 'pg_namespace'::regclass AND s.objid = x.public";
     let sql = format!(
-        "WITH x AS (SELECT COALESCE((SELECT oid FROM pg_namespace WHERE nspname = 'information_schema'), 0) AS oid), \
+        "WITH x AS (SELECT COALESCE((SELECT oid FROM pg_namespace WHERE nspname = 'information_schema'), 0) AS oid, \
+           (SELECT oid FROM pg_namespace WHERE nspname = 'public') AS public), \
          s AS (\
            SELECT 'pg_class'::regclass::oid AS classid, r.oid AS objid, 0 AS sub, NULL::name AS attname, relacl AS acl, \
              acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", relowner) AS base, 0::oid AS relation \
@@ -40,7 +42,9 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
            UNION ALL SELECT 'pg_type'::regclass, t.oid, 0, NULL, t.typacl, acldefault('T', t.typowner), \
              CASE WHEN r.relkind <> 'c' THEN r.oid ELSE 0 END \
              FROM x, pg_type t LEFT JOIN pg_class r ON r.oid = t.typrelid WHERE typnamespace <> x.oid \
-           UNION ALL SELECT 'pg_namespace'::regclass, n.oid, 0, NULL, nspacl, acldefault('n', nspowner), 0 \
+           UNION ALL SELECT 'pg_namespace'::regclass, n.oid, 0, NULL, \
+             CASE nspname WHEN 'public' THEN COALESCE(nspacl, acldefault('n', nspowner)) ELSE nspacl END, \
+             acldefault('n', nspowner), 0 \
              FROM pg_namespace n, x WHERE n.oid <> x.oid \
            UNION ALL SELECT 'pg_language'::regclass, oid, 0, NULL, lanacl, acldefault('l', lanowner), 0 \
              FROM pg_language WHERE oid < 16384 \
@@ -48,8 +52,9 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
              FROM pg_largeobject_metadata WHERE lomacl IS NOT NULL) \
          SELECT s.classid, s.objid, s.attname, s.relation, s.acl::text[] AS acl, s.base::text[] AS base, \
            i.initprivs::text[] AS init, ({own}) AS own, \
-           CASE WHEN NOT ({own}) THEN pg_describe_object(s.classid, s.objid, s.sub) END AS description \
-         FROM s LEFT JOIN pg_init_privs i ON i.classoid = s.classid AND i.objoid = s.objid AND i.objsubid = s.sub \
+           CASE WHEN NOT ({own}) THEN pg_describe_object(s.classid, s.objid, s.sub) END AS description, \
+           CASE WHEN NOT ({own}) THEN (pg_identify_object(s.classid, s.objid, s.sub)).schema END AS schema \
+         FROM x, s LEFT JOIN pg_init_privs i ON i.classoid = s.classid AND i.objoid = s.objid AND i.objsubid = s.sub \
          LEFT JOIN pg_depend e ON e.classid = s.classid AND e.objid = s.objid AND e.objsubid = 0 AND e.deptype = 'e' \
          WHERE ({maybe_changed}) AND (({own}) OR s.acl IS DISTINCT FROM COALESCE(i.initprivs, s.base)) \
          ORDER BY s.classid, s.objid, s.sub"
@@ -60,7 +65,8 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
         if row.get("own")? {
             own_part(row, &mut privileges.of)?;
         } else {
-            privileges.changed.extend(changed(row)?);
+            let schema = row.get("schema")?;
+            privileges.changed.extend(changed(row)?.map(|what| (schema, what)));
         }
     }
     Ok(privileges)

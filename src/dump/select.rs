@@ -29,7 +29,12 @@ pub(super) fn select(
     for object in &mut schema.objects {
         object.acl = privileges.of.remove(&object.address);
     }
-    schema.unsupported.append(&mut privileges.changed);
+    let in_scope = |place: &Option<String>| {
+        filter.is_everything()
+            || place.as_deref().is_some_and(|s| filter.takes_schema(s) && s != "pg_catalog")
+    };
+    let changed = privileges.changed.into_iter().filter(|(place, _)| in_scope(place));
+    schema.unsupported.extend(changed.map(|(_, what)| what));
     schema
 }
 
