@@ -13,6 +13,7 @@ use crate::journal;
 use crate::pg::Session;
 use crate::progress::{Event, Phase, Reporter, Summary};
 use crate::restore::{self, Outcome, Totals};
+use crate::schema::drop::drop_plan;
 use crate::schema::{RenderOptions, order};
 use crate::snapshot::Snapshot;
 use crate::validate::Severity;
@@ -129,8 +130,7 @@ async fn restore(
 /// Drops what the filter selects on the target: `--drop-target-first`, or an interrupted run's work.
 async fn clear_target(config: &Config, target: &Session, tracker: &Tracker) -> Result<(), Error> {
     let there = leftover::read_target(config, target).await?;
-    let steps = order::plan(&there, &RenderOptions::default());
-    let statements: Vec<String> = steps.iter().rev().flat_map(|s| s.drop.clone()).collect();
+    let statements = drop_plan(&there, config.filter.is_everything());
     if !statements.is_empty() {
         tracker
             .reporter

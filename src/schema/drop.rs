@@ -3,7 +3,8 @@
 //! Invariants: nothing outside the model goes. No statement cascades (but for the pair of a range type and its canonical
 //! function, behind a guard), so where something outside needs something inside, PostgreSQL refuses and names both.
 //! Neither the database nor schema `public` is dropped. Statements are few: objects of a kind go together, in
-//! batches that a default lock table holds, so each statement must run in a transaction of its own.
+//! batches that a default lock table holds, so each element must run in a transaction of its own
+//! (an element with a guard is two statements).
 
 use std::collections::{HashMap, HashSet};
 
@@ -46,8 +47,12 @@ pub fn drop_plan(schema: &Schema, everything: bool) -> Vec<String> {
     drops.keep_used_extensions(schema);
     drops.pair_ranges();
     drops.split_loops();
-    let mut out: Vec<String> = guard_partitions(schema).into_iter().collect();
-    out.extend(batches(drops.order().into_iter().flat_map(|n| std::mem::take(&mut drops.nodes[n].1))));
+    for (table, guard) in guard_partitions(schema) {
+        if let Some(&node) = drops.index.get(&table) {
+            drops.guard(node, &guard);
+        }
+    }
+    let mut out = batches(drops.order().into_iter().flat_map(|n| std::mem::take(&mut drops.nodes[n].1)));
     out.extend(large_objects(schema, everything));
     out
 }
@@ -75,6 +80,13 @@ impl<'s> Drops<'s> {
         }
         for object in &schema.objects {
             self.add_parts(object);
+        }
+    }
+
+    /// Puts a statement that may fail before a node's own, into the same transaction.
+    fn guard(&mut self, node: usize, guard: &str) {
+        for statement in &mut self.nodes[node].1 {
+            *statement = format!("{guard};\n{statement}");
         }
     }
 
@@ -247,7 +259,7 @@ impl<'s> Drops<'s> {
                     self.needs[function].retain(|n| n.0 != range);
                 }
             }
-            self.nodes[range].1.insert(0, guard_range(&object.qualified_name()));
+            self.guard(range, &guard_range(&object.qualified_name()));
         }
     }
 
@@ -360,8 +372,9 @@ fn batches(statements: impl Iterator<Item = String>) -> Vec<String> {
     out.into_iter().map(|(_, _, text)| text).collect()
 }
 
-/// Fails where a partition of something that is dropped is outside: it would go silently.
-fn guard_partitions(schema: &Schema) -> Option<String> {
+/// For each partitioned table that has a partition outside of the model, which would silently go with it: a statement
+/// that fails if it still has.
+fn guard_partitions(schema: &Schema) -> HashMap<Address, String> {
     let inside: HashSet<Address> = schema.objects.iter().map(|o| o.address).collect();
     let partitioned: HashMap<Address, String> = schema
         .objects
@@ -369,26 +382,29 @@ fn guard_partitions(schema: &Schema) -> Option<String> {
         .filter(|o| matches!(&o.definition, Definition::Table(t) if t.kind == TableKind::Partitioned))
         .map(|o| (o.address, o.qualified_name()))
         .collect();
-    let mut outside: Vec<(u32, &str)> = Vec::new();
+    let mut outside: HashMap<Address, Vec<u32>> = HashMap::new();
     for (dependent, needs) in &schema.depends {
         let unknown = dependent.class == class::RELATION
             && !inside.contains(dependent)
             && !schema.aliases.contains_key(dependent);
-        if unknown {
-            outside.extend(
-                needs.iter().filter_map(|n| partitioned.get(n)).map(|name| (dependent.oid, name.as_str())),
-            );
+        for parent in needs.iter().filter(|n| unknown && partitioned.contains_key(n)) {
+            outside.entry(*parent).or_default().push(dependent.oid);
         }
     }
-    outside.sort_unstable();
-    let (oid, parent) = outside.first()?;
-    let body = format!(
-        "BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = {oid} AND relispartition) THEN RAISE EXCEPTION \
-         'table % is a partition of % and would be dropped with it, but is not part of the migration', \
-         {oid}::pg_catalog.regclass, {}; END IF; END",
-        quote_literal(parent)
-    );
-    Some(format!("DO {}", quote_literal(&body)))
+    let guard = |(parent, mut oids): (Address, Vec<u32>)| {
+        oids.sort_unstable();
+        let list: Vec<String> = oids.iter().map(u32::to_string).collect();
+        let name = quote_literal(partitioned.get(&parent).map(String::as_str).unwrap_or_default());
+        let body = format!(
+            "DECLARE part pg_catalog.regclass; BEGIN SELECT oid INTO part FROM pg_catalog.pg_class \
+               WHERE oid IN ({}) AND relispartition LIMIT 1; IF FOUND THEN RAISE EXCEPTION \
+               'table % is a partition of % and would be dropped with it, but is not part of the migration', part, {name} \
+               USING HINT = 'Detach it, or take its schema into the migration.'; END IF; END",
+            list.join(", ")
+        );
+        (parent, format!("DO {}", quote_literal(&body)))
+    };
+    outside.into_iter().map(guard).collect()
 }
 
 /// Fails where anything but its canonical function uses a range type that is about to be dropped with it.
