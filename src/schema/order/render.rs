@@ -15,8 +15,6 @@ pub(super) struct Context<'g> {
     options: &'g RenderOptions,
     /// Pieces split off, by object.
     split: HashMap<usize, Vec<Piece>>,
-    /// Objects made on a shell type first.
-    shells: std::collections::HashSet<usize>,
     /// Children by partitioning and inheritance of each table.
     children: HashMap<Address, Vec<Address>>,
     /// Tables whose statements reach their partitions.
@@ -29,7 +27,6 @@ impl<'g> Context<'g> {
         for &(object, piece) in graph.split.keys() {
             split.entry(object).or_default().push(piece);
         }
-        let shells = graph.nodes.iter().filter(|n| n.part == Part::Shell).map(|n| n.object).collect();
         let Schema { objects, .. } = graph.schema;
         let (mut children, mut partitioned) = (HashMap::<_, Vec<_>>::new(), std::collections::HashSet::new());
         for object in objects {
@@ -42,7 +39,7 @@ impl<'g> Context<'g> {
                 }
             }
         }
-        Context { graph, options, split, shells, children, partitioned }
+        Context { graph, options, split, children, partitioned }
     }
 
     /// The object as its own step makes it: without what was split off.
