@@ -10,10 +10,14 @@
     clippy::doc_lazy_continuation
 )]
 
+mod bad_input;
 mod check;
 mod cli;
 mod connections;
 mod fixtures;
+mod flags;
 mod harness;
+mod moves;
+mod offline;
 mod selftest;
 mod wire;

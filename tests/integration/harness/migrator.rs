@@ -36,6 +36,8 @@ pub struct Run {
     pub stdout: String,
     pub stderr: String,
     pub elapsed: Duration,
+    /// Largest resident memory seen, in kilobytes.
+    pub peak_kb: u64,
 }
 
 /// A call under way.
@@ -47,6 +49,7 @@ pub struct Running {
     stdout: Option<JoinHandle<Vec<u8>>>,
     started: Instant,
     limit: Duration,
+    peak_kb: u64,
 }
 
 /// `pg_migrator ARGS…`, without the caller's `PG*` environment.
@@ -97,7 +100,15 @@ impl Migrator {
             }
         });
         let started = Instant::now();
-        Running { child, narration, heard: Vec::new(), stdout: Some(stdout), started, limit: self.limit }
+        Running {
+            child,
+            narration,
+            heard: Vec::new(),
+            stdout: Some(stdout),
+            started,
+            limit: self.limit,
+            peak_kb: 0,
+        }
     }
     /// Runs it to its end.
     pub fn run(self) -> Run {
@@ -151,6 +162,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
+            self.peak_kb = self.peak_kb.max(peak_kb(self.child.id()));
             if self.started.elapsed() > self.limit && !timed_out {
                 timed_out = true;
                 self.child.kill().unwrap();
@@ -167,10 +179,18 @@ impl Running {
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&self.heard).into_owned(),
             elapsed,
+            peak_kb: self.peak_kb,
         };
         assert!(!timed_out, "not done after {:?}:\n{}{}", self.limit, run.stdout, run.stderr);
         run
     }
+}
+
+/// `VmHWM` of a process; 0 when it is gone.
+fn peak_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 impl Drop for Running {

@@ -22,6 +22,8 @@ struct Shared {
     delay: Duration,
     /// Bytes from the server until every connection is cut; negative: no end.
     budget: AtomicI64,
+    /// Bytes from the server until everything is held back; negative: no end.
+    hold: AtomicI64,
     swallow: AtomicBool,
     closed: AtomicBool,
     moved: AtomicU64,
@@ -36,6 +38,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             delay,
             budget: AtomicI64::new(-1),
+            hold: AtomicI64::new(-1),
             swallow: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             moved: AtomicU64::new(0),
@@ -70,6 +73,21 @@ impl Proxy {
     /// Lets nothing through any more, while connections stay open (`true`), or lets it through again.
     pub fn swallow(&self, on: bool) {
         self.shared.swallow.store(on, Ordering::SeqCst);
+    }
+
+    /// Holds everything back, as [`Proxy::swallow`] does, once this many more bytes came from the server.
+    pub fn hold_after(&self, bytes: u64) {
+        self.shared.hold.store(bytes as i64, Ordering::SeqCst);
+    }
+
+    /// Waits until [`Proxy::hold_after`] took hold.
+    #[track_caller]
+    pub fn wait_until_held(&self) {
+        let started = Instant::now();
+        while !self.shared.swallow.load(Ordering::SeqCst) {
+            assert!(started.elapsed() < Duration::from_secs(120), "only {} bytes came through", self.moved());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Bytes forwarded so far, both directions.
@@ -120,6 +138,13 @@ impl Shared {
                         reader.budget.store(0, Ordering::SeqCst);
                         reader.cut();
                         break;
+                    }
+                }
+                if counts && reader.hold.load(Ordering::SeqCst) >= 0 {
+                    let before = reader.hold.fetch_sub(n as i64, Ordering::SeqCst);
+                    if before < n as i64 {
+                        reader.hold.store(-1, Ordering::SeqCst);
+                        reader.swallow.store(true, Ordering::SeqCst);
                     }
                 }
                 if sender.send((Instant::now() + reader.delay, buffer[..n].to_vec())).is_err() {

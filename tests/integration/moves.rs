@@ -1,0 +1,68 @@
+//! A source, a target and the command between them: what most tests begin with.
+
+use std::time::{Duration, Instant};
+
+use crate::fixtures::filled;
+use crate::harness::{Database, Migrator, cluster, fixture, migrator};
+
+/// Two databases of which the second should become the first.
+pub struct Move {
+    pub source: Database<'static>,
+    pub target: Database<'static>,
+}
+
+/// Databases on the shared servers of these majors, the source filled from fixtures.
+pub fn pair(from: u32, to: u32, files: &[&str]) -> Move {
+    let source = filled(cluster(from).database("source"), files);
+    let target = cluster(to).database("target");
+    target.psql_file(&fixture("roles.sql"));
+    Move { source, target }
+}
+
+/// As [`pair`], the source filled by this script.
+pub fn pair_with(from: u32, to: u32, script: &str) -> Move {
+    let pair = pair(from, to, &[]);
+    pair.source.psql(script);
+    pair
+}
+
+/// The offline migration of one into the other, without further flags.
+pub fn offline(source: &str, target: &str) -> Migrator {
+    migrator(["--mode", "offline", "--jobs", "4", "--source", source, "--target", target])
+}
+
+impl Move {
+    /// The offline migration, without further flags.
+    pub fn offline(&self) -> Migrator {
+        offline(&self.source.conninfo(), &self.target.conninfo())
+    }
+}
+
+/// Nothing of ours is left on a source: no session, lock, slot, or object.
+#[track_caller]
+pub fn assert_untouched_source(source: &Database) {
+    let left = "SELECT 'session ' || query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                  AND backend_type IN ('client backend', 'parallel worker') \
+                UNION ALL SELECT 'lock ' || relation::regclass FROM pg_locks \
+                  WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+                  AND pid <> pg_backend_pid() AND pid NOT IN (SELECT pid FROM pg_stat_activity WHERE backend_type = 'autovacuum worker') \
+                UNION ALL SELECT 'prepared ' || gid FROM pg_prepared_xacts WHERE database = current_database() \
+                UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots WHERE database = current_database() \
+                UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname LIKE 'pg_migrator%'";
+    // A server needs a moment to see that its client is gone.
+    eventually(|| source.psql(left), String::is_empty, "left behind on the source");
+}
+
+/// Polls `look` until its result is `good`, for at most ten seconds.
+#[track_caller]
+pub fn eventually<T: std::fmt::Debug>(look: impl Fn() -> T, good: impl Fn(&T) -> bool, what: &str) {
+    let started = Instant::now();
+    loop {
+        let seen = look();
+        if good(&seen) {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(10), "{what}: {seen:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,166 @@
+//! Whole migrations of everything we carry: the target's schema and rows are the source's.
+
+use crate::harness::{assert_same, assert_same_rows, assert_same_schema, migrator, rows};
+use crate::moves::{Move, assert_untouched_source, pair, pair_with};
+
+fn kitchen_sink(from: u32, to: u32) {
+    let pair = pair(from, to, &["kitchen_sink.sql"]);
+    let before = rows(&pair.source);
+    pair.offline().arg("--drop-target-first").ok();
+    assert_same(&pair.source, &pair.target);
+    assert_eq!(before, rows(&pair.source), "the source is as it was");
+    assert_untouched_source(&pair.source);
+    // Again over itself: what is there is dropped first.
+    pair.offline().arg("--drop-target-first").ok();
+    assert_same(&pair.source, &pair.target);
+}
+
+#[test]
+fn kitchen_sink_13_to_18() {
+    kitchen_sink(13, 18);
+}
+
+#[test]
+fn kitchen_sink_15_to_15() {
+    kitchen_sink(15, 15);
+}
+
+#[test]
+fn kitchen_sink_16_to_18() {
+    kitchen_sink(16, 18);
+}
+
+#[test]
+fn kitchen_sink_17_to_18() {
+    kitchen_sink(17, 18);
+}
+
+#[test]
+fn kitchen_sink_18_to_18() {
+    kitchen_sink(18, 18);
+}
+
+fn nasty_data(from: u32, to: u32) {
+    let pair = pair(from, to, &["nasty_data.sql"]);
+    pair.offline().arg("--split-bytes").arg("64kB").ok();
+    assert_same(&pair.source, &pair.target);
+    assert_verified(&pair);
+}
+
+fn assert_verified(pair: &Move) {
+    migrator(["verify", "--source", &pair.source.conninfo(), "--target", &pair.target.conninfo()]).ok();
+}
+
+#[test]
+fn nasty_data_13_to_18() {
+    nasty_data(13, 18);
+}
+
+#[test]
+fn nasty_data_15_to_15() {
+    nasty_data(15, 15);
+}
+
+#[test]
+fn nasty_data_18_to_18() {
+    nasty_data(18, 18);
+}
+
+#[test]
+fn verify_names_what_differs() {
+    let pair = pair_with(
+        15,
+        15,
+        "CREATE TABLE a (id int, t text); INSERT INTO a VALUES (1, 'x'), (2, NULL); CREATE TABLE b AS TABLE a",
+    );
+    pair.offline().ok();
+    assert_verified(&pair);
+    pair.target.psql("UPDATE a SET t = 'y' WHERE id = 1; DELETE FROM b WHERE id = 2");
+    migrator(["verify", "--source", &pair.source.conninfo(), "--target", &pair.target.conninfo()])
+        .run()
+        .expect_code(1)
+        .expect_said(&["public.a", "public.b"]);
+}
+
+#[test]
+fn the_schema_script_makes_the_same_schema_through_psql() {
+    for (from, to) in [(13, 18), (15, 15), (18, 18)] {
+        let pair = pair(from, to, &["kitchen_sink.sql"]);
+        let run = migrator(["schema", "--source", &pair.source.conninfo()]).ok();
+        pair.target.psql(&run.stdout);
+        assert_same_schema(&pair.source, &pair.target);
+    }
+}
+
+#[test]
+fn check_says_nothing_stops_a_good_pair_and_changes_nothing() {
+    let pair = pair(13, 18, &["kitchen_sink.sql"]);
+    let before = rows(&pair.target);
+    let args = ["check", "--json", "--source", &pair.source.conninfo(), "--target", &pair.target.conninfo()];
+    let run = migrator(args).ok();
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).expect("one JSON object on stdout");
+    assert_eq!(report["ok"], true);
+    assert_eq!(report["errors"], 0);
+    assert_eq!(before, rows(&pair.target));
+    assert_untouched_source(&pair.source);
+}
+
+#[test]
+fn works_with_an_empty_path() {
+    let pair = pair_with(15, 15, "CREATE TABLE t AS SELECT generate_series(1, 1000) AS id");
+    pair.offline().env("PATH", "").env("HOME", "/nonexistent").ok();
+    assert_same(&pair.source, &pair.target);
+}
+
+#[test]
+fn events_are_one_json_object_per_line() {
+    let pair = pair_with(15, 15, "CREATE TABLE t AS SELECT generate_series(1, 1000) AS id");
+    let run = pair.offline().arg("--log-format").arg("json").ok();
+    let events: Vec<serde_json::Value> = run
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    let phases: Vec<&str> =
+        events.iter().filter(|e| e["event"] == "phase_started").filter_map(|e| e["phase"].as_str()).collect();
+    assert_eq!(phases, ["Validate", "PrepareSnapshot", "Dump", "Restore"]);
+    assert!(events.iter().any(|e| e["event"] == "table_finished" && e["rows"] == 1000), "{}", run.stderr);
+}
+
+#[test]
+fn rows_of_hash_partitions_by_enum_find_their_new_partition() {
+    // The hash of an enum value is that of its OID, which differs on the target.
+    let script = "CREATE TYPE color AS ENUM ('red', 'green', 'blue', 'grey', 'pink');
+        CREATE TABLE by_enum (c color, n int) PARTITION BY HASH (c);
+        CREATE TABLE by_enum_0 PARTITION OF by_enum FOR VALUES WITH (MODULUS 3, REMAINDER 0);
+        CREATE TABLE by_enum_1 PARTITION OF by_enum FOR VALUES WITH (MODULUS 3, REMAINDER 1);
+        CREATE TABLE by_enum_2 PARTITION OF by_enum FOR VALUES WITH (MODULUS 3, REMAINDER 2);
+        INSERT INTO by_enum SELECT c, g FROM unnest(enum_range(NULL::color)) c, generate_series(1, 20) g";
+    let pair = pair_with(15, 18, script);
+    // OIDs on the target that differ from the source's.
+    pair.target.psql("CREATE TYPE other AS ENUM ('a', 'b', 'c'); DROP TYPE other");
+    pair.offline().ok();
+    let all = "SELECT c, n FROM by_enum ORDER BY 1, 2";
+    assert_eq!(pair.source.psql(all), pair.target.psql(all));
+}
+
+#[test]
+fn roles_of_other_names_than_postgres_may_migrate_their_own() {
+    let pair =
+        pair_with(15, 15, "CREATE TABLE t (id serial PRIMARY KEY, x text); INSERT INTO t (x) VALUES ('a')");
+    for database in [&pair.source, &pair.target] {
+        database.psql(&format!(
+            "DO $$ BEGIN CREATE ROLE mover LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$; \
+             ALTER DATABASE {0} OWNER TO mover; GRANT ALL ON SCHEMA public TO mover; GRANT SELECT ON ALL TABLES IN SCHEMA public TO mover; \
+             GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO mover",
+            database.name
+        ));
+    }
+    let port = pair.source.cluster.port;
+    let target = pair.target.conninfo_as("mover", port);
+    crate::moves::offline(&pair.source.conninfo_as("mover", port), &target)
+        .arg("--no-owner")
+        .arg("--no-privileges")
+        .ok();
+    assert_same_rows(&pair.source, &pair.target);
+}
