@@ -114,7 +114,7 @@ fn what_is_not_carried_is_named_and_refused() {
         "un.family",
         "un.opclass",
         "un.castable",
-        "un.collation",
+        "un.\"collation\"",
         "un.conversion",
         "un.dictionary",
         "un.configuration",
