@@ -128,7 +128,7 @@ pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
         let source = CopySource {
             namespace: object.namespace.clone().unwrap_or_default(),
             name: object.name.clone(),
-            binary: table.binary_safe(),
+            binary: table.binary_safe_to(input.target_version),
             columns: table.copied_columns().map(|c| c.name.clone()).collect(),
             condition: String::new(),
         };
