@@ -47,6 +47,18 @@ impl From<SqlError> for Failure {
     }
 }
 
+/// How a transaction copies.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// Empty each table first and write its rows frozen.
+    freeze: bool,
+    /// Gather statistics at the end; large tables have a task for that.
+    analyze: bool,
+}
+
+/// Emptying a table makes new files for it and its indexes: dearer than what FREEZE saves on a small one.
+const BUNDLED: Manner = Manner { freeze: false, analyze: true };
+
 /// Copies one slice of a table; the whole table is emptied first and frozen.
 pub(super) async fn part(
     worker: &mut Worker,
@@ -60,8 +72,8 @@ pub(super) async fn part(
         return Ok(());
     }
     let whole = run.plan.tables[table].slices.len() == 1;
-    let result = transfer(worker, id, &[(table, slice)], &[], whole).await;
-    settle(worker, id, result.map(|_| ()), Some(table)).await
+    let result = transfer(worker, id, &[(table, slice)], &[], Manner { freeze: whole, analyze: false }).await;
+    settle(worker, id, result, Some(table)).await
 }
 
 /// Copies small tables and makes the indexes and keys that ride with them.
@@ -82,7 +94,7 @@ pub(super) async fn bundle(
     }
     let blocked = steps.iter().any(|&i| run.blocked_by(i).is_some());
     if !blocked {
-        match transfer(worker, id, &items, steps, false).await {
+        match transfer(worker, id, &items, steps, BUNDLED).await {
             Ok(()) => return Ok(()),
             Err(Failure::Refused(purpose, error)) if run.options.allow_restore_errors => {
                 worker.give_up_connections();
@@ -93,7 +105,7 @@ pub(super) async fn bundle(
         }
     }
     for &(table, slice) in &items {
-        let result = transfer(worker, id, &[(table, slice)], &[], false).await;
+        let result = transfer(worker, id, &[(table, slice)], &[], BUNDLED).await;
         settle(worker, id, result, Some(table)).await?;
     }
     worker.steps(id, steps).await
@@ -152,7 +164,7 @@ async fn transfer(
     id: TaskId,
     items: &[(usize, usize)],
     steps: &[usize],
-    freeze: bool,
+    manner: Manner,
 ) -> Result<(), Failure> {
     let run = worker.run.clone();
     let (source, target) = if items.is_empty() {
@@ -169,7 +181,8 @@ async fn transfer(
         ask(&run, source, items).await?;
         for &(table, _) in items {
             run.slice_started(table);
-            let copied = copy_one(&run, source, &mut transaction, &mut purposes, table, freeze).await?;
+            let copied =
+                copy_one(&run, source, &mut transaction, &mut purposes, table, manner.freeze).await?;
             moved.push((table, copied));
         }
         expect_ready(source).await?;
@@ -179,7 +192,7 @@ async fn transfer(
         transaction.send(&statements).await?;
         purposes.extend((0..statements.len()).map(|s| Purpose::Step(i, s)));
     }
-    for statement in closing(&run, id, &moved, !steps.is_empty() || moved.len() > 1) {
+    for statement in closing(&run, id, &moved, manner.analyze) {
         transaction.send(&[statement]).await?;
         purposes.push(Purpose::Own);
     }
@@ -201,10 +214,10 @@ fn refused(purposes: &[Purpose], index: usize, error: SqlError) -> Failure {
 }
 
 /// Statistics for a bundle, then the journal's entries.
-fn closing(run: &Run, id: TaskId, moved: &[(usize, Moved)], bundle: bool) -> Vec<String> {
+fn closing(run: &Run, id: TaskId, moved: &[(usize, Moved)], analyze: bool) -> Vec<String> {
     let mut closing = Vec::new();
     let identity = |table: usize| run.plan.tables[table].source.identity();
-    if bundle && !moved.is_empty() {
+    if analyze && !moved.is_empty() {
         let tables: Vec<String> = moved.iter().map(|(table, _)| identity(*table)).collect();
         closing.push(format!("ANALYZE {}", tables.join(", ")));
     }
