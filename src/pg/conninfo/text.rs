@@ -186,5 +186,4 @@ fn decode(text: &str) -> Result<String, ConnInfoError> {
 }
 
 #[cfg(test)]
-#[path = "text_tests.rs"]
 mod tests;
