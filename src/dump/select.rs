@@ -18,13 +18,17 @@ pub(super) fn select(
     mut privileges: Privileges,
     filter: &Filter,
 ) -> Schema {
-    schema.objects.retain(|o| !is_member(o, members));
+    keep_marked_sequences(&mut schema, members);
+    schema.objects.retain(|o| is_marked_sequence(o) || !is_member(o, members));
     for (member, extension) in members {
         schema.aliases.insert(*member, *extension);
     }
     if !filter.is_everything() {
         apply_filter(&mut schema, filter);
     }
+    let extensions: HashSet<&str> =
+        schema.objects.iter().filter(|o| is_extension(o)).map(|o| o.name.as_str()).collect();
+    schema.extension_data.retain(|d| extensions.contains(d.extension.as_str()));
     attach_comments(&mut schema, comments);
     for object in &mut schema.objects {
         object.acl = privileges.of.remove(&object.address);
@@ -36,6 +40,32 @@ pub(super) fn select(
     let changed = privileges.changed.into_iter().filter(|(place, _)| in_scope(place));
     schema.unsupported.extend(changed.map(|(_, what)| what));
     schema
+}
+
+/// A sequence that an extension has marked as the user's is no table to copy: it stays in the model, for its value.
+fn keep_marked_sequences(schema: &mut Schema, members: &HashMap<Address, Address>) {
+    let marked: HashSet<Address> = schema.extension_data.iter().map(|d| d.address).collect();
+    let mut kept = HashSet::new();
+    for object in &mut schema.objects {
+        let Definition::Sequence(sequence) = &mut object.definition else { continue };
+        let Some(extension) = members.get(&object.address).filter(|_| marked.contains(&object.address))
+        else {
+            continue;
+        };
+        sequence.of_extension = true;
+        (sequence.owned_by, object.parent, object.owner) = (None, None, None);
+        schema.depends.insert(object.address, vec![*extension]);
+        kept.insert(object.address);
+    }
+    schema.extension_data.retain(|d| !kept.contains(&d.address));
+}
+
+fn is_marked_sequence(object: &Object) -> bool {
+    matches!(&object.definition, Definition::Sequence(s) if s.of_extension)
+}
+
+fn is_extension(object: &Object) -> bool {
+    matches!(object.definition, Definition::Extension(_))
 }
 
 /// Whether the object, or the relation it belongs to, came with an extension.
@@ -119,10 +149,9 @@ fn children(objects: &[Object], resolve: impl Fn(Address) -> Option<usize>) -> V
 
 /// Keeps extensions that something kept needs, and the schemas those are made in.
 fn keep_on_demand(objects: &[Object], needed_by: &[Vec<usize>], kept: &mut [bool]) {
-    let is_extension = |i: &usize| matches!(objects[*i].definition, Definition::Extension(_));
     let mut changed = true;
     while std::mem::take(&mut changed) {
-        for i in (0..objects.len()).filter(is_extension) {
+        for i in (0..objects.len()).filter(|i| is_extension(&objects[*i])) {
             if !kept[i] && needed_by[i].iter().any(|d| kept[*d]) {
                 kept[i] = true;
                 changed = true;
@@ -190,8 +219,8 @@ fn attach_comments(schema: &mut Schema, comments: Vec<RawComment>) {
 mod tests {
     use super::*;
     use crate::schema::{
-        Constraint, ConstraintKind, Domain, DomainCheck, EnumType, Extension, Function, LargeObject,
-        Namespace, Relative, Sequence, Table, View,
+        Constraint, ConstraintKind, Domain, DomainCheck, EnumType, Extension, ExtensionData, Function,
+        LargeObject, Namespace, Relative, Sequence, Table, View,
     };
 
     const fn rel(oid: u32) -> Address {
@@ -332,6 +361,28 @@ mod tests {
         let schema = select(schema(objects, &depends), &members, Vec::new(), Privileges::default(), &filter);
         assert_eq!(names(&schema), ["a", "ext", "ext.citext", "a.t"]);
         assert_eq!(schema.left_out, []);
+    }
+
+    #[test]
+    fn a_marked_sequence_of_an_extension_stays_for_its_value() {
+        let extension = object(EXTENSION, "ext.conf", Definition::Extension(Extension::default()));
+        let sequence = object(rel(1), "ext.counter", Definition::Sequence(Sequence::default()));
+        let mut schema = schema(vec![extension, sequence, table(2, "ext.settings")], &[]);
+        let data = |oid, extension: &str| ExtensionData {
+            address: rel(oid),
+            extension: extension.to_owned(),
+            namespace: "ext".to_owned(),
+            name: String::new(),
+            columns: Vec::new(),
+            condition: String::new(),
+        };
+        schema.extension_data = vec![data(1, "conf"), data(2, "conf"), data(9, "not carried")];
+        let members = HashMap::from([(rel(1), EXTENSION), (rel(2), EXTENSION)]);
+        let schema = select(schema, &members, Vec::new(), Privileges::default(), &Filter::default());
+        assert_eq!(names(&schema), ["ext.conf", "ext.counter"]);
+        assert_eq!(schema.extension_data, [data(2, "conf")]);
+        assert_eq!(schema.depends[&rel(1)], [EXTENSION]);
+        assert_eq!(schema.objects[1].create_statements(&Default::default()), Vec::<String>::new());
     }
 
     #[test]

@@ -113,6 +113,7 @@ fn to_object(row: &Row, values: &Values) -> Result<Object, DumpError> {
             owned_by,
             identity,
             value: values.get(&oid).copied(),
+            of_extension: false,
         }),
     })
 }

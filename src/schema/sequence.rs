@@ -34,6 +34,8 @@ pub struct Sequence {
     pub identity: Option<Identity>,
     /// `last_value` and `is_called`; `None`: the role that read the schema may not read this sequence.
     pub value: Option<(i64, bool)>,
+    /// An extension makes it and has marked its value as the user's (`pg_extension_config_dump`): only the value is set.
+    pub of_extension: bool,
 }
 
 /// The column a sequence belongs to.
@@ -56,6 +58,9 @@ impl Sequence {
 
     /// The statements that make it.
     pub fn create(&self, object: &Object, _options: &RenderOptions) -> Vec<String> {
+        if self.of_extension {
+            return Vec::new();
+        }
         let name = object.qualified_name();
         let identity = self.identity.zip(self.owned_by.as_ref());
         let mut out = match identity {
@@ -139,6 +144,7 @@ impl Sequence {
     pub fn drop(&self, object: &Object) -> Vec<String> {
         match self.identity {
             Some(_) => Vec::new(),
+            None if self.of_extension => Vec::new(),
             None => vec![format!("DROP SEQUENCE IF EXISTS {}", object.qualified_name())],
         }
     }

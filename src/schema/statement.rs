@@ -60,7 +60,9 @@ impl Object {
             Definition::Namespace(namespace) => return namespace.owner(self, options),
             // An extension belongs to whoever makes it, an identity column's sequence to its table's owner.
             Definition::Extension(_) | Definition::DefaultAcl(_) => return None,
-            Definition::Sequence(sequence) if sequence.identity.is_some() => return None,
+            Definition::Sequence(sequence) if sequence.identity.is_some() || sequence.of_extension => {
+                return None;
+            }
             _ => {}
         }
         let owner = self.owner.as_deref()?;
