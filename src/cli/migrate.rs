@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::display::{Level, Voice};
 use crate::error::ExitCode;
-use crate::migration::{Config, offline};
+use crate::migration::{Config, Error, offline};
 
 /// Runs an offline migration.
 pub(super) async fn run(config: Config, voice: &Voice) -> ExitCode {
@@ -22,7 +22,11 @@ pub(super) async fn run(config: Config, voice: &Voice) -> ExitCode {
             }
             Err(error) => {
                 let code = error.exit_code();
-                voice.failed(&error.to_string(), code);
+                let findings = match &error {
+                    Error::Refused(report) => report.findings.as_slice(),
+                    _ => &[],
+                };
+                voice.failed_with(&error.to_string(), code, findings);
                 code
             }
         },

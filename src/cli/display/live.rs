@@ -38,7 +38,7 @@ impl Live {
             }
             None => self.head.set_style(style("{wide_msg}")),
         }
-        self.head.set_message(state.overview(now).unwrap_or_default());
+        self.head.set_message(state.headline(now).unwrap_or_default());
         let texts = state.in_flight(now, LINES);
         while self.lines.len() < texts.len() {
             let line = self.all.add(ProgressBar::new(1));

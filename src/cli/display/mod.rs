@@ -25,6 +25,7 @@ use super::args::ColorChoice;
 use super::invocation::{Console, Verbosity};
 use crate::error::ExitCode;
 use crate::progress::{Event, Reporter, Summary};
+use crate::validate::Finding;
 
 /// How often the live display is drawn.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -145,8 +146,16 @@ impl Voice {
 
     /// Says that the command failed, whatever the verbosity; in JSON as an event `failed`.
     pub(crate) fn failed(&self, message: &str, code: ExitCode) {
+        self.failed_with(message, code, &[]);
+    }
+
+    /// As [`Voice::failed`], with the findings behind it; they are part of the message already.
+    pub(crate) fn failed_with(&self, message: &str, code: ExitCode, findings: &[Finding]) {
         self.queue(if self.inner.json {
-            let value = serde_json::json!({ "message": message, "exit_code": code as u8 });
+            let mut value = serde_json::json!({ "message": message, "exit_code": code as u8 });
+            if !findings.is_empty() {
+                value["findings"] = serde_json::json!(findings);
+            }
             json::named("failed", value, Level::Error, since_epoch())
         } else {
             text::line(Level::Error, message, self.inner.color)

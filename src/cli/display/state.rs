@@ -110,7 +110,12 @@ impl State {
                 None
             }
             Event::TableFinished { table, rows, bytes: moved, elapsed } => {
-                let estimate = self.tables.remove(table).map_or(0, |t| t.estimate);
+                let known = self.tables.remove(table);
+                let estimate = known.as_ref().map_or(0, |t| t.estimate);
+                // The final count is the server's; what was said on the way may be off by a little.
+                let (said_rows, said_bytes) = known.map_or((0, 0), |t| (t.rows, t.bytes));
+                self.rows = (self.rows + rows).saturating_sub(said_rows);
+                self.bytes = (self.bytes + moved).saturating_sub(said_bytes);
                 self.estimate_done += estimate;
                 self.tables_done += 1;
                 let size = estimate.max(*moved);
@@ -133,7 +138,7 @@ impl State {
             }
             Event::TaskFinished { kind, object, elapsed } => {
                 self.tasks.remove(&(kind.clone(), object.clone()));
-                self.tasks_done += 1;
+                self.tasks_done += u64::from(is_planned(kind));
                 let level = if *elapsed >= LONG_TASK { Level::Info } else { Level::Debug };
                 let text = format!("{} {object}: done in {}", kind.to_lowercase(), duration(*elapsed));
                 self.say_in_phase(text).map(|line| Line { level, ..line })
@@ -226,6 +231,32 @@ impl State {
         Some(text)
     }
 
+    /// The same in the width of a terminal, most important first, beside a bar.
+    pub(crate) fn headline(&self, now: Duration) -> Option<String> {
+        let phase = self.phase?;
+        let Some(fraction) = self.fraction().filter(|_| self.copy_since.is_some()) else {
+            return self.overview(now);
+        };
+        let (pace, left) = self.pace(now);
+        let mut text = format!("{phase} {:.0} %", (fraction * 100.0).floor());
+        if let Some(left) = left {
+            text += &format!(", {} left", whole(left));
+        }
+        text += &format!(", {}", bytes(self.bytes));
+        if let Some(pace) = pace.filter(|_| fraction < 1.0) {
+            text += &format!(" at {pace}");
+        }
+        text += &format!(
+            ", {}; {}/{} tables, {}/{} indexes and constraints",
+            counted(self.rows, "row"),
+            count(self.tables_done),
+            count(self.tables_planned),
+            count(self.tasks_done.min(self.tasks_planned)),
+            count(self.tasks_planned)
+        );
+        Some(text)
+    }
+
     /// What is in flight, a line each, longest first; at most `limit`, the last of which says how many more.
     pub(crate) fn in_flight(&self, now: Duration, limit: usize) -> Vec<String> {
         let mut items: Vec<(Duration, String)> = Vec::new();
@@ -254,6 +285,11 @@ impl State {
     }
 }
 
+/// Whether tasks of `kind` are among the planned indexes and constraints.
+fn is_planned(kind: &str) -> bool {
+    kind == "INDEX" || kind.ends_with("CONSTRAINT")
+}
+
 /// The verb for a task of `kind`.
 fn doing(kind: &str) -> String {
     match kind {
@@ -262,6 +298,8 @@ fn doing(kind: &str) -> String {
         "FK CONSTRAINT" => "checking foreign key".into(),
         "ANALYZE" => "analyzing".into(),
         "MATERIALIZED VIEW DATA" | "REFRESH" => "refreshing".into(),
+        "PRE-DATA" => "creating".into(),
+        "ACL" => "granting privileges on".into(),
         _ => kind.to_lowercase(),
     }
 }
@@ -379,6 +417,7 @@ mod tests {
     fn where_it_stands() {
         let (mut state, _) = story();
         insta::assert_snapshot!(state.overview(seconds(22)).unwrap(), @"Restore: 1,000,010 rows, 100 MB of about 400 MB (25 %), 5.0 MB/s, about 59 s left; 1 of 2 tables, 1 of 2 indexes and constraints");
+        insta::assert_snapshot!(state.headline(seconds(22)).unwrap(), @"Restore 25 %, 59 s left, 100 MB at 5.0 MB/s, 1,000,010 rows; 1/2 tables, 1/2 indexes and constraints");
         insta::assert_snapshot!(state.in_flight(seconds(22), 5).join("\n"), @r#"
 copying public.big: 1,000,000 rows, 100 MB (33 %)
 checking foreign key public.t f: 3 s
@@ -392,6 +431,11 @@ checking foreign key public.t f: 3 s
         };
         insta::assert_snapshot!(state.apply(&finished, seconds(23)).unwrap().text, @"Restore: copied public.big: 3,000,000 rows, 290 MB in 4.00 s (72.5 MB/s)");
         assert!(state.fraction().unwrap() < 1.0);
+        assert_eq!(
+            state.copied(),
+            (3_000_010, (290 << 20) + 1000),
+            "the final counts are the ones that count"
+        );
     }
 
     #[test]
