@@ -24,7 +24,6 @@ pub(crate) struct Server {
     pub(crate) provider: String,
     pub(crate) role: String,
     pub(crate) superuser: bool,
-    pub(crate) bypass_rls: bool,
     pub(crate) may_create_schema: bool,
     pub(crate) max_connections: i64,
     /// Slots that ordinary roles cannot have.
@@ -64,7 +63,7 @@ pub(crate) async fn read(session: &Session) -> Result<Server, SqlError> {
                 WHERE s.name = 'default_transaction_read_only') AS read_only,
             pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding,
             d.datcollate::text AS collate, d.datctype::text AS ctype, ({provider})::text AS provider,
-            r.rolname::text AS role, r.rolsuper AS superuser, r.rolbypassrls AS bypass_rls,
+            r.rolname::text AS role, r.rolsuper AS superuser,
             pg_catalog.has_database_privilege(d.oid, 'CREATE') AS may_create_schema,
             r.rolconnlimit::int8 AS role_connection_limit, d.datconnlimit::int8 AS database_connection_limit,
             (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a
@@ -101,7 +100,6 @@ pub(crate) async fn read(session: &Session) -> Result<Server, SqlError> {
             provider: row.get("provider")?,
             role: row.get("role")?,
             superuser: row.get("superuser")?,
-            bypass_rls: row.get("bypass_rls")?,
             may_create_schema: row.get("may_create_schema")?,
             role_connection_limit: row.get("role_connection_limit")?,
             role_connections: row.get("role_connections")?,
