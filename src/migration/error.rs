@@ -40,7 +40,8 @@ pub enum Error {
     Journal(#[from] JournalError),
     /// What is on the target could not be dropped.
     #[error(
-        "Restore: what is on the target cannot be dropped: {0}; drop what depends on it, or leave it out with a filter"
+        "Restore: what is on the target cannot be dropped: {0}{detail}; drop what depends on it, or leave it out with a filter",
+        detail = .0.detail.as_ref().map(|d| format!(": {d}")).unwrap_or_default()
     )]
     Clear(#[source] SqlError),
     /// Interrupted by the operator.

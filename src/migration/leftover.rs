@@ -9,7 +9,7 @@ use super::Config;
 use crate::error::Side;
 use crate::journal::{self, Leftover};
 use crate::pg::{BEGIN_READER, Session, SqlError};
-use crate::schema::{RenderOptions, Schema, Section, order};
+use crate::schema::{Definition, Object, RenderOptions, Schema, Section, order};
 use crate::validate::Finding;
 use crate::{dump, journal::Origin};
 
@@ -70,8 +70,10 @@ async fn examine(config: &Config, source: &Session, target: &Session) -> Result<
                 .mend("finish that migration, or clear the target with --drop-target-first"),
         ));
     }
-    let schema =
-        read_target(config, target).await.map_err(|e| Finding::schema_unreadable(Side::Target, &e))?;
+    let reach = reach(source).await.map_err(|e| unreadable(&e))?;
+    let schema = read_target(config, target, &reach)
+        .await
+        .map_err(|e| Finding::schema_unreadable(Side::Target, &e))?;
     let others = not_made_by(&leftover, &schema);
     if others.is_empty() {
         return Ok(Earlier::Ours);
@@ -92,13 +94,49 @@ async fn examine(config: &Config, source: &Session, target: &Session) -> Result<
     ))
 }
 
-/// The model of what the filter selects on the target.
-pub(super) async fn read_target(config: &Config, target: &Session) -> Result<Schema, dump::DumpError> {
+/// How far a migration reaches on the target: the schemas and extensions that the source has. What else the target
+/// holds is nobody's business here, and is neither dropped nor in the way.
+#[derive(Debug, Default)]
+pub(super) struct Reach {
+    schemas: HashSet<String>,
+    extensions: HashSet<String>,
+}
+
+/// Asks the source for the reach of its migration.
+pub(super) async fn reach(source: &Session) -> Result<Reach, SqlError> {
+    let sql = "SELECT true AS schema, nspname::text AS name FROM pg_catalog.pg_namespace \
+               UNION ALL SELECT false, extname::text FROM pg_catalog.pg_extension";
+    let mut reach = Reach::default();
+    for row in source.query("reading the names of schemas and extensions", sql).await? {
+        let names = if row.get("schema")? { &mut reach.schemas } else { &mut reach.extensions };
+        names.insert(row.get("name")?);
+    }
+    Ok(reach)
+}
+
+impl Reach {
+    fn takes(&self, object: &Object) -> bool {
+        match (&object.definition, &object.namespace) {
+            (Definition::Namespace(_), _) => self.schemas.contains(&object.name),
+            (Definition::Extension(_), _) => self.extensions.contains(&object.name),
+            (_, Some(schema)) => self.schemas.contains(schema),
+            (_, None) => true,
+        }
+    }
+}
+
+/// The model of what the filter selects on the target, within the migration's reach.
+pub(super) async fn read_target(
+    config: &Config,
+    target: &Session,
+    reach: &Reach,
+) -> Result<Schema, dump::DumpError> {
     target.batch("beginning to read the target's schema", BEGIN_READER).await?;
     let schema = dump::read(target, &config.filter).await;
     let ended = target.batch("ending the reading of the target's schema", "ROLLBACK").await;
-    let schema = schema?;
+    let mut schema = schema?;
     ended?;
+    schema.objects.retain(|object| reach.takes(object));
     Ok(schema)
 }
 

@@ -4,6 +4,8 @@
 //! is what Dump orders and Restore copies. Invariant: that transaction, its snapshot and its locks live to the end
 //! of Restore, in one session, and end with it however the run ends.
 
+use std::collections::HashSet;
+
 use tokio::sync::watch;
 
 use super::check::{self, Examined};
@@ -14,7 +16,7 @@ use crate::pg::Session;
 use crate::progress::{Event, Phase, Reporter, Summary};
 use crate::restore::{self, Outcome, Totals};
 use crate::schema::drop::drop_plan;
-use crate::schema::{RenderOptions, order};
+use crate::schema::{Address, Definition, Object, RenderOptions, Schema, order};
 use crate::snapshot::Snapshot;
 use crate::validate::Severity;
 
@@ -99,7 +101,7 @@ async fn restore(
     let Prepared { snapshot, target, schema, steps, clear } = prepared;
     tracker.enter(Phase::Restore);
     if clear {
-        clear_target(config, &target, tracker).await?;
+        clear_target(config, snapshot.session(), &schema, &target, tracker).await?;
     }
     let origin = leftover::origin(config, snapshot.session(), snapshot.id()).await?;
     journal::begin(&target, &origin).await?;
@@ -127,9 +129,20 @@ async fn restore(
     }
 }
 
-/// Drops what the filter selects on the target: `--drop-target-first`, or an interrupted run's work.
-async fn clear_target(config: &Config, target: &Session, tracker: &Tracker) -> Result<(), Error> {
-    let there = leftover::read_target(config, target).await?;
+/// Drops what the filter selects on the target, in schemas that the source has: `--drop-target-first`, or an
+/// interrupted run's work. Of large objects, only those whose numbers the source's have.
+async fn clear_target(
+    config: &Config,
+    source: &Session,
+    schema: &Schema,
+    target: &Session,
+    tracker: &Tracker,
+) -> Result<(), Error> {
+    let reach = leftover::reach(source).await?;
+    let mut there = leftover::read_target(config, target, &reach).await?;
+    let large_object = |o: &Object| matches!(o.definition, Definition::LargeObject(_)).then_some(o.address);
+    let ours: HashSet<Address> = schema.objects.iter().filter_map(large_object).collect();
+    there.objects.retain(|o| large_object(o).is_none_or(|address| ours.contains(&address)));
     let statements = drop_plan(&there, config.filter.is_everything());
     if !statements.is_empty() {
         tracker

@@ -18,7 +18,7 @@ const SHOP: &str = "CREATE SCHEMA shop; CREATE SCHEMA crm;
 fn tables(database: &crate::harness::Database) -> String {
     database.psql(
         "SELECT string_agg(schemaname || '.' || tablename, ' ' ORDER BY 1) FROM (SELECT schemaname, tablename FROM pg_tables \
-         WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'pg_migrator') ORDER BY 1, 2) t",
+         WHERE schemaname NOT IN ('pg_catalog', 'information_schema', '_pg_migrator') ORDER BY 1, 2) t",
     )
 }
 

@@ -64,14 +64,14 @@ SELECT pg_catalog.format(
        FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped),
     nspname, relname)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
-WHERE relkind IN ('r', 'm') AND nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'pg_migrator')
+WHERE relkind IN ('r', 'm') AND nspname !~ '^pg_' AND nspname NOT IN ('information_schema', '_pg_migrator')
   AND (relkind = 'r' OR relispopulated)
 ORDER BY nspname COLLATE "C", relname COLLATE "C"
 \gexec
 SELECT pg_catalog.format('SELECT ''sequence'', %L, last_value, is_called FROM %I.%I',
     pg_catalog.format('%I.%I', nspname, relname), nspname, relname)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
-WHERE relkind = 'S' AND nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'pg_migrator')
+WHERE relkind = 'S' AND nspname !~ '^pg_' AND nspname NOT IN ('information_schema', '_pg_migrator')
 ORDER BY nspname COLLATE "C", relname COLLATE "C"
 \gexec
 SELECT 'large object', oid, pg_catalog.length(pg_catalog.lo_get(oid)), pg_catalog.md5(pg_catalog.lo_get(oid))
