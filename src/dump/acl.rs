@@ -96,7 +96,7 @@ fn changed(row: &Row) -> Result<Option<Unsupported>, DumpError> {
     let now = list("acl")?.map_or(base, |items| items.into_iter().collect());
     let description: Option<String> = row.get("description")?;
     Ok((now != initial).then(|| Unsupported {
-        kind: "changed privileges".to_owned(),
+        kind: "privilege change on".to_owned(),
         identity: description.unwrap_or_default(),
     }))
 }
