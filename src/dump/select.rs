@@ -23,13 +23,14 @@ pub(super) fn select(
     for (member, extension) in members {
         schema.aliases.insert(*member, *extension);
     }
+    // Before the filter: a comment on a constraint that is left out must not be taken for one on a part of the table.
+    attach_comments(&mut schema, comments);
     if !filter.is_everything() {
         apply_filter(&mut schema, filter);
     }
     let extensions: HashSet<&str> =
         schema.objects.iter().filter(|o| is_extension(o)).map(|o| o.name.as_str()).collect();
     schema.extension_data.retain(|d| extensions.contains(d.extension.as_str()));
-    attach_comments(&mut schema, comments);
     for object in &mut schema.objects {
         object.acl = privileges.of.remove(&object.address);
     }
