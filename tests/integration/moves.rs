@@ -55,12 +55,12 @@ pub fn assert_untouched_source(source: &Database) {
 
 /// Polls `look` until its result is `good`, for at most ten seconds.
 #[track_caller]
-pub fn eventually<T: std::fmt::Debug>(look: impl Fn() -> T, good: impl Fn(&T) -> bool, what: &str) {
+pub fn eventually<T: std::fmt::Debug>(look: impl Fn() -> T, good: impl Fn(&T) -> bool, what: &str) -> T {
     let started = Instant::now();
     loop {
         let seen = look();
         if good(&seen) {
-            return;
+            return seen;
         }
         assert!(started.elapsed() < Duration::from_secs(10), "{what}: {seen:?}");
         std::thread::sleep(Duration::from_millis(50));

@@ -115,7 +115,7 @@ fn works_with_an_empty_path() {
 #[test]
 fn events_are_one_json_object_per_line() {
     let pair = pair_with(15, 15, "CREATE TABLE t AS SELECT generate_series(1, 1000) AS id");
-    let run = pair.offline().arg("--log-format").arg("json").ok();
+    let run = pair.offline().arg("--log-format").arg("json").arg("-v").ok();
     let events: Vec<serde_json::Value> = run
         .stderr
         .lines()
