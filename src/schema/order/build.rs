@@ -32,7 +32,7 @@ pub(super) fn build(graph: &mut Graph<'_>) {
                 need(address, &mut needs, None);
             }
         }
-        for address in kind_needs(object) {
+        for address in kind_needs(object).into_iter().chain(clone_of(graph, object)) {
             need(address, &mut needs, None);
         }
         for (address, piece) in pieces(object) {
@@ -50,6 +50,24 @@ pub(super) fn build(graph: &mut Graph<'_>) {
     }
     wait_for_attached_indexes(graph);
     add_refreshes(graph);
+}
+
+/// The triggers that a clone on a partition comes from, however far up: what is set on the clone waits for what is set
+/// on those. Clones in between may not be in the model. (pg_dump does not look past them, and may set the state of
+/// what is not there yet.)
+fn clone_of(graph: &Graph<'_>, object: &Object) -> Vec<Address> {
+    let mut up = Vec::new();
+    if matches!(&object.definition, Definition::Trigger(t) if t.statement.is_none()) {
+        let mut at = object.address;
+        // A clone names the trigger one level up; no hierarchy of partitions is this deep.
+        for _ in 0..64 {
+            let needs = graph.schema.depends.get(&at).map(Vec::as_slice).unwrap_or_default();
+            let Some(next) = needs.iter().find(|a| a.class == class::TRIGGER && **a != at) else { break };
+            up.push(*next);
+            at = *next;
+        }
+    }
+    up
 }
 
 /// What a part needs that stands for its whole, the whole needs: a composite type's relation names the types of
