@@ -162,6 +162,9 @@ pub(crate) struct CheckArgs {
     /// Judge as for a migration with --drop-target-first.
     #[arg(long)]
     pub(crate) drop_target_first: bool,
+    /// Judge as for a migration with --allow-restore-errors.
+    #[arg(long)]
+    pub(crate) allow_restore_errors: bool,
     /// Judge as for a migration with --allow-unsupported.
     #[arg(long)]
     pub(crate) allow_unsupported: bool,

@@ -56,6 +56,16 @@ use crate::schema::{Object, Schema, unsupported_properties};
 pub async fn read(session: &Session, filter: &Filter) -> Result<Schema, DumpError> {
     let c = Catalogs { session, version: session.version() };
     lock::lock_tables(&c, filter).await?;
+    look(session, filter).await
+}
+
+/// Reads what `filter` selects without locking anything, and without needing the right to read a single table: for who
+/// only looks. The session must be inside a transaction as for [`read`].
+///
+/// # Errors
+/// [`DumpError::Sql`] when a catalog query fails; a table that is dropped at this very moment can be the cause.
+pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpError> {
+    let c = Catalogs { session, version: session.version() };
     let (objects, (depends, aliases), unsupported, members, comments, privileges, extension_data) = tokio::try_join!(
         read_objects(&c),
         depend::read(&c),

@@ -10,9 +10,16 @@ use crate::schema::Schema;
 use crate::validate::{self, Asked, Finding, Report, Severity};
 
 /// Looks at both servers and says everything that would stop or disturb the migration. A server that cannot be
-/// reached is a finding too; the other one is looked at all the same.
+/// reached is a finding too; the other one is looked at all the same. Nothing is locked.
 pub async fn run(config: &Config) -> Report {
-    examine(config).await.report
+    look(config, Locking::No).await.report
+}
+
+/// Whether tables are locked before the model is read: needed by who goes on from it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Locking {
+    Yes,
+    No,
 }
 
 /// What Validate saw.
@@ -27,6 +34,10 @@ pub(super) struct Examined {
 
 /// As [`run`], with what an offline migration goes on from.
 pub(super) async fn examine(config: &Config) -> Examined {
+    look(config, Locking::Yes).await
+}
+
+async fn look(config: &Config, locking: Locking) -> Examined {
     let (source, target) = tokio::join!(config.source.connect(), config.target.connect());
     let earlier = match (&source, &target) {
         (Ok(source), Ok(target)) => leftover::judge(config, source, target).await,
@@ -36,27 +47,32 @@ pub(super) async fn examine(config: &Config) -> Examined {
     // Where a journal is in the way, what is said of it says more than a list of what is there.
     let resumes = !matches!(earlier, Earlier::None);
     let asked = Asked { filter: &config.filter, restore: &config.restore, resumes };
-    let mut report = validate::of_servers(source.as_ref(), target.as_ref(), asked).await;
+    let (mut report, servers) = validate::of_servers(source.as_ref(), target.as_ref(), asked).await;
     if let Earlier::InTheWay(finding) = earlier {
         report = report.and(Report::from(*finding));
     }
     let Ok(source) = source else { return Examined { report, clear, source: None } };
-    // A table that may not be read cannot be locked, so the model cannot be read either: that is said already.
-    let blocked = ["source-tables-unreadable", "version-too-old"];
-    if report.of(Severity::Error).any(|f| blocked.contains(&f.code)) {
+    let has_error = |code: &str| report.of(Severity::Error).any(|f| f.code == code);
+    if has_error("version-too-old") {
         return Examined { report, clear, source: None };
     }
-    match read(&source, config).await {
+    // A table that may not be read cannot be locked; the migration ends here, and all the rest is still said.
+    let locking = if has_error("source-tables-unreadable") { Locking::No } else { locking };
+    match read(&source, config, locking).await {
         Ok(schema) => {
-            let report = report.and(validate::of_schema(&schema, asked));
+            let report = report.and(validate::of_schema(&schema, &servers, asked));
             Examined { report, clear, source: Some((source, schema)) }
         }
         Err(finding) => Examined { report: report.and(Report::from(finding)), clear, source: None },
     }
 }
 
-async fn read(source: &Session, config: &Config) -> Result<Schema, Finding> {
+async fn read(source: &Session, config: &Config, locking: Locking) -> Result<Schema, Finding> {
     let begun = source.batch("beginning to read the schema", BEGIN_READER).await;
     begun.map_err(|e| Finding::unreadable(&e))?;
-    dump::read(source, &config.filter).await.map_err(|e| Finding::schema_unreadable(source.side, &e))
+    let schema = match locking {
+        Locking::Yes => dump::read(source, &config.filter).await,
+        Locking::No => dump::look(source, &config.filter).await,
+    };
+    schema.map_err(|e| Finding::schema_unreadable(source.side, &e))
 }

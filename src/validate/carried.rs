@@ -1,12 +1,12 @@
 //! What is and what is not carried: unsupported kinds, what a filter tears apart, patterns that fit nothing.
 
 use super::Asked;
-use super::facts::{Server, Source};
-use super::finding::{Finding, Severity, some_of};
+use super::facts::Source;
+use super::facts::source::Kind;
+use super::finding::{Finding, Severity};
 use crate::config::Filter;
 use crate::error::Side;
 use crate::schema::Schema;
-use crate::schema::quote::{qualified, quote_ident};
 
 /// Findings from the model of the source's schema.
 pub(super) fn judge_schema(schema: &Schema, asked: Asked<'_>, out: &mut Vec<Finding>) {
@@ -42,38 +42,15 @@ pub(super) fn judge_schema(schema: &Schema, asked: Asked<'_>, out: &mut Vec<Find
 }
 
 /// Findings from the source's catalogs.
-pub(super) fn judge_source(_: &Server, source: &Source, asked: Asked<'_>, out: &mut Vec<Finding>) {
+pub(super) fn judge_source(source: &Source, asked: Asked<'_>, out: &mut Vec<Finding>) {
     let tables: Vec<(&str, &str)> = source
         .relations
         .iter()
-        .filter(|r| !r.sequence)
+        .filter(|r| r.kind != Kind::Sequence)
         .map(|r| (r.schema.as_str(), r.name.as_str()))
         .collect();
     let schemas: Vec<&str> = source.schemas.iter().map(String::as_str).collect();
     idle_patterns(asked.filter, &schemas, &tables, out);
-    let mut spaces: Vec<(&str, String)> = source
-        .relations
-        .iter()
-        .filter(|r| asked.filter.takes_table(&r.schema, &r.name))
-        .filter_map(|r| Some((r.tablespace.as_deref()?, qualified(&r.schema, &r.name))))
-        .collect();
-    spaces.sort();
-    for group in spaces.chunk_by(|a, b| a.0 == b.0) {
-        let names: Vec<&str> = group.iter().map(|(_, name)| name.as_str()).collect();
-        let space = quote_ident(group[0].0);
-        out.push(
-            Finding::warning(
-                "tablespace",
-                format!(
-                    "tablespace {space} is not carried: {} will be in the target's default tablespace",
-                    some_of(&names)
-                ),
-            )
-            .on(Side::Source)
-            .about(space.clone())
-            .mend(format!("after the migration: ALTER TABLE {} SET TABLESPACE …;", names[0])),
-        );
-    }
 }
 
 /// A pattern that fits nothing is most likely misspelt; an include pattern that fits nothing moves nothing.
@@ -98,7 +75,7 @@ fn idle_patterns(filter: &Filter, schemas: &[&str], tables: &[(&str, &str)], out
         for pattern in patterns {
             let one = Filter { include_tables: vec![pattern.clone()], ..Filter::default() };
             if !tables.iter().any(|(s, t)| one.takes_table(s, t)) {
-                out.push(idle(severity, flag, pattern, "table"));
+                out.push(idle(severity, flag, pattern, "table or view"));
             }
         }
     }
@@ -119,7 +96,7 @@ fn idle(severity: Severity, flag: &str, pattern: &str, noun: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::super::facts::source::Relation;
-    use super::super::testing::{asking, good_server, shown};
+    use super::super::testing::{asking, shown};
     use super::*;
     use crate::schema::{LeftOut, Unsupported};
 
@@ -146,37 +123,30 @@ Warning left-out-by-filter source [s.v]: s.v is left out, because it needs t.t, 
     }
 
     #[test]
-    fn patterns_and_tablespaces() {
-        let table = |name: &str, tablespace: Option<&str>| Relation {
-            schema: "s".into(),
-            name: name.into(),
-            tablespace: tablespace.map(str::to_owned),
-            ..Relation::default()
-        };
+    fn patterns() {
+        let table = |name: &str| Relation { schema: "s".into(), name: name.into(), ..Relation::default() };
         let source = Source {
             schemas: vec!["s".into(), "empty".into()],
-            relations: vec![table("a", Some("Fast")), table("b", Some("Fast")), table("c", None)],
+            relations: ["a", "b", "c"].map(table).to_vec(),
             ..Source::default()
         };
         let mut out = Vec::new();
-        let patterns = |f: &mut Filter, _: &mut crate::config::RestoreOptions| {
+        let idle = |f: &mut Filter, _: &mut crate::config::RestoreOptions| {
             f.include_schemas = vec!["s".into(), "empty".into(), "sale".into()];
             f.exclude_schemas = vec!["x*".into()];
             f.include_tables = vec!["s.*".into(), "s.d".into()];
             f.exclude_tables = vec!["b".into(), "q".into()];
         };
-        asking(patterns, |asked| judge_source(&good_server(), &source, asked, &mut out));
+        asking(idle, |asked| judge_source(&source, asked, &mut out));
         insta::assert_snapshot!(shown(&out), @r#"
 Error pattern-fits-nothing source [sale]: --include-schema sale fits no schema of the source
     write the name as the catalogs have it, without quotes; `*` stands for any run of characters
 Warning pattern-fits-nothing source [x*]: --exclude-schema x* fits no schema of the source
     write the name as the catalogs have it, without quotes; `*` stands for any run of characters
-Error pattern-fits-nothing source [s.d]: --include-table s.d fits no table of the source
+Error pattern-fits-nothing source [s.d]: --include-table s.d fits no table or view of the source
     write the name as the catalogs have it, without quotes; `*` stands for any run of characters
-Warning pattern-fits-nothing source [q]: --exclude-table q fits no table of the source
+Warning pattern-fits-nothing source [q]: --exclude-table q fits no table or view of the source
     write the name as the catalogs have it, without quotes; `*` stands for any run of characters
-Warning tablespace source ["Fast"]: tablespace "Fast" is not carried: s.a will be in the target's default tablespace
-    after the migration: ALTER TABLE s.a SET TABLESPACE …;
 "#);
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn judge(
     for group in from.collations.chunk_by(|a, b| a.name == b.name) {
         let users: Vec<String> = group
             .iter()
-            .filter(|c| asked.filter.takes_schema(&c.schema))
+            .filter(|c| asked.filter.takes_table(&c.schema, &c.used_by))
             .map(|c| qualified(&c.schema, &c.used_by))
             .collect();
         let name = &group[0].name;

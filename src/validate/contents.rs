@@ -4,6 +4,7 @@ use super::Asked;
 use super::facts::target::Existing;
 use super::facts::{Server, Source, Target};
 use super::finding::{Finding, some_of};
+use crate::config::Filter;
 use crate::error::Side;
 use crate::schema::quote::{qualified, quote_ident};
 
@@ -14,7 +15,7 @@ pub(super) fn judge(_: &Server, source: &Source, to: &Target, asked: Asked<'_>, 
     let in_the_way: Vec<String> = to
         .objects
         .iter()
-        .filter(|o| source.schemas.contains(&o.schema) && asked.filter.takes_schema(&o.schema))
+        .filter(|o| source.schemas.contains(&o.schema) && would_be_made(o, asked.filter))
         .map(described)
         .collect();
     let remedy = "name an empty database in --target, or let the migration drop what it would create with --drop-target-first";
@@ -48,6 +49,16 @@ pub(super) fn judge(_: &Server, source: &Source, to: &Target, asked: Asked<'_>, 
             .on(Side::Target)
             .mend(remedy),
         );
+    }
+}
+
+/// Whether the migration may make something of this name; a table filter chooses among tables and views only.
+fn would_be_made(object: &Existing, filter: &Filter) -> bool {
+    match object.kind.as_str() {
+        "table" | "view" | "materialized view" | "foreign table" => {
+            filter.takes_table(&object.schema, &object.name)
+        }
+        _ => filter.takes_schema(&object.schema),
     }
 }
 

@@ -3,22 +3,21 @@
 use super::Asked;
 use super::facts::{Server, Source, Target};
 use super::finding::Finding;
+use super::named;
 use crate::error::Side;
+use crate::schema::Schema;
 use crate::schema::quote::quote_ident;
 
-pub(super) fn judge(source: &Source, target: &Server, to: &Target, asked: Asked<'_>, out: &mut Vec<Finding>) {
-    let taken = source.extensions.iter().filter(|e| {
-        // Extensions live in no schema of their own; with a filter they come where what they made lives in one that is in.
-        e.schema == "pg_catalog" || e.schema == "public" || asked.filter.takes_schema(&e.schema)
-    });
-    for extension in taken {
-        let name = quote_ident(&extension.name);
+/// Extensions, from the model.
+pub(super) fn judge(schema: &Schema, target: &Server, to: &Target, out: &mut Vec<Finding>) {
+    for (extension, version) in named::extensions(schema) {
+        let name = quote_ident(extension);
         let create = format!("CREATE EXTENSION {name};");
-        let Some(available) = to.extensions.get(&extension.name) else {
+        let Some(available) = to.extensions.get(extension) else {
             out.push(
                 Finding::error(
                     "extension-missing",
-                    format!("extension {name} {} is not available on the target", extension.version),
+                    format!("extension {name} {} is not available on the target", version),
                 )
                 .on(Side::Target)
                 .about(name.clone())
@@ -41,12 +40,10 @@ pub(super) fn judge(source: &Source, target: &Server, to: &Target, asked: Asked<
             );
         }
         let there = available.installed.as_ref().or(available.default_version.as_ref());
-        if let Some(there) = there.filter(|v| **v != extension.version) {
-            let message = format!(
-                "extension {name} is version {} on the source and {there} on the target",
-                extension.version
-            );
-            let finding = if newer(there, &extension.version) {
+        if let Some(there) = there.filter(|v| *v != version) {
+            let message =
+                format!("extension {name} is version {} on the source and {there} on the target", version);
+            let finding = if newer(there, version) {
                 // What comes with a newer server, and is made to read what the older one wrote.
                 Finding::notice("extension-version", message)
             } else {
@@ -57,6 +54,10 @@ pub(super) fn judge(source: &Source, target: &Server, to: &Target, asked: Asked<
             out.push(finding.on(Side::Target).about(name.clone()));
         }
     }
+}
+
+/// Access methods that no extension brings.
+pub(super) fn judge_access_methods(source: &Source, to: &Target, asked: Asked<'_>, out: &mut Vec<Finding>) {
     let mut methods: Vec<&str> = source
         .access_methods
         .iter()
@@ -85,27 +86,20 @@ fn newer(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::source::{AccessMethodUse, Extension};
+    use super::super::facts::source::AccessMethodUse;
     use super::super::facts::target::Available;
-    use super::super::testing::{asking, good_server, shown};
+    use super::super::testing::{asking, good_server, object, shown};
     use super::*;
+    use crate::schema::{Definition, Extension};
 
     #[test]
     fn extensions() {
-        let extension = |name: &str, schema: &str| Extension {
-            name: name.into(),
-            version: "1.0".into(),
-            schema: schema.into(),
+        let extension = |name: &str| object(name, Definition::Extension(Extension { version: "1.0".into() }));
+        let schema = Schema {
+            objects: ["plpgsql", "uuid-ossp", "postgis", "dblink", "old"].map(extension).to_vec(),
+            ..Schema::default()
         };
         let source = Source {
-            extensions: vec![
-                extension("plpgsql", "pg_catalog"),
-                extension("uuid-ossp", "public"),
-                extension("postgis", "gis"),
-                extension("dblink", "public"),
-                extension("old", "public"),
-                extension("unseen", "left_out"),
-            ],
             access_methods: vec![AccessMethodUse { name: "bloom2".into(), schema: "s".into() }],
             ..Source::default()
         };
@@ -126,18 +120,16 @@ mod tests {
         };
         let ordinary = Server { superuser: false, ..good_server() };
         let mut out = Vec::new();
-        asking(
-            |f, _| f.exclude_schemas = vec!["left_out".into()],
-            |asked| judge(&source, &ordinary, &to, asked, &mut out),
-        );
+        judge(&schema, &ordinary, &to, &mut out);
+        asking(|_, _| (), |asked| judge_access_methods(&source, &to, asked, &mut out));
         insta::assert_snapshot!(shown(&out), @r#"
-Notice extension-version target ["uuid-ossp"]: extension "uuid-ossp" is version 1.0 on the source and 1.1 on the target
-Error extension-missing target [postgis]: extension postgis 1.0 is not available on the target
-    install its package on the target server (on a managed server: allow it in the provider's settings)
 Error extension-needs-superuser target [dblink]: extension dblink can only be created by a superuser, and role mover is none
     as a superuser, in database app: CREATE EXTENSION dblink;
 Warning extension-version target [old]: extension old is version 1.0 on the source and 0.9 on the target
     install a newer old on the target server, then, where it is created there already: ALTER EXTENSION old UPDATE;
+Error extension-missing target [postgis]: extension postgis 1.0 is not available on the target
+    install its package on the target server (on a managed server: allow it in the provider's settings)
+Notice extension-version target ["uuid-ossp"]: extension "uuid-ossp" is version 1.0 on the source and 1.1 on the target
 Error access-method-missing target [bloom2]: access method bloom2 is not on the target
     CREATE ACCESS METHOD bloom2 …; -- by a superuser, with its handler installed
 "#);

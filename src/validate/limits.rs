@@ -1,6 +1,7 @@
 //! Whether the servers have room: connections and locks.
 
 use super::Asked;
+use super::facts::source::Kind;
 use super::facts::{Server, Source};
 use super::finding::Finding;
 use crate::error::Side;
@@ -14,7 +15,7 @@ pub(super) fn judge_source(server: &Server, source: &Source, asked: Asked<'_>, o
     let tables = source
         .relations
         .iter()
-        .filter(|r| !r.sequence && asked.filter.takes_table(&r.schema, &r.name))
+        .filter(|r| r.kind == Kind::Table && asked.filter.takes_table(&r.schema, &r.name))
         .count();
     let tables = i64::try_from(tables).unwrap_or(i64::MAX);
     // The lock table has some slack beyond its nominal size, and other sessions need a part of it.

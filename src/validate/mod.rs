@@ -10,6 +10,7 @@ mod extensions;
 mod facts;
 mod finding;
 mod limits;
+mod named;
 mod roles;
 mod servers;
 mod source_rights;
@@ -39,9 +40,16 @@ pub struct Asked<'a> {
 /// A server's session, or why there is none.
 pub type Reached<'a> = Result<&'a Session, &'a ConnectError>;
 
-/// Looks at both servers and says everything that is found, except about what only the schema's model shows
+/// What was read from the servers that could be reached: what [`of_schema`] judges the model by.
+#[derive(Debug, Default)]
+pub struct Servers {
+    source: Option<(Server, Source)>,
+    target: Option<(Server, Target)>,
+}
+
+/// Looks at both servers and says everything that is found, except about what the schema's model shows
 /// ([`of_schema`]). Neither session may be inside a transaction that has failed.
-pub async fn of_servers(source: Reached<'_>, target: Reached<'_>, asked: Asked<'_>) -> Report {
+pub async fn of_servers(source: Reached<'_>, target: Reached<'_>, asked: Asked<'_>) -> (Report, Servers) {
     let (source, target) = tokio::join!(read_source(source), read_target(target));
     let mut findings = Vec::new();
     let unreachable = match (&source, &target) {
@@ -51,15 +59,42 @@ pub async fn of_servers(source: Reached<'_>, target: Reached<'_>, asked: Asked<'
     };
     let source = source.map_err(|finding| findings.push(*finding)).ok();
     let target = target.map_err(|finding| findings.push(*finding)).ok();
-    judge(source.as_ref(), target.as_ref(), asked, &mut findings);
-    Report::new(findings, unreachable)
+    let servers = Servers { source, target };
+    judge(&servers, asked, &mut findings);
+    (Report::new(softened(findings, asked), unreachable), servers)
 }
 
-/// Says what the model of the source's schema shows: what cannot be carried, what a filter tears apart.
-pub fn of_schema(schema: &Schema, asked: Asked<'_>) -> Report {
+/// Says what the model of the source's schema shows: what cannot be carried, what a filter tears apart, what the
+/// target lacks for it.
+pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report {
     let mut findings = Vec::new();
     carried::judge_schema(schema, asked, &mut findings);
-    Report::new(findings, None)
+    if let (Some((_, from)), Some((target, to))) = (&servers.source, &servers.target) {
+        extensions::judge(schema, target, to, &mut findings);
+        roles::judge(schema, from, target, to, asked, &mut findings);
+    }
+    Report::new(softened(findings, asked), None)
+}
+
+/// What makes single objects fail, and not the migration.
+const OF_SINGLE_OBJECTS: [&str; 7] = [
+    "access-method-missing",
+    "collation-missing",
+    "extension-missing",
+    "extension-needs-superuser",
+    "role-missing",
+    "target-needs-superuser",
+    "target-not-member",
+];
+
+/// With `--allow-restore-errors`, what makes single objects fail is only warned of.
+fn softened(mut findings: Vec<Finding>, asked: Asked<'_>) -> Vec<Finding> {
+    if asked.restore.allow_restore_errors {
+        for finding in findings.iter_mut().filter(|f| OF_SINGLE_OBJECTS.contains(&f.code)) {
+            finding.severity = Severity::Warning;
+        }
+    }
+    findings
 }
 
 impl Report {
@@ -83,27 +118,41 @@ async fn read_target(reached: Reached<'_>) -> Result<(Server, Target), Box<Findi
 }
 
 /// All checks that the facts at hand allow.
-fn judge(
-    source: Option<&(Server, Source)>,
-    target: Option<&(Server, Target)>,
-    asked: Asked<'_>,
-    out: &mut Vec<Finding>,
-) {
-    if let Some((server, contents)) = source {
+fn judge(servers: &Servers, asked: Asked<'_>, out: &mut Vec<Finding>) {
+    if let Some((server, contents)) = &servers.source {
         servers::judge_source(server, out);
         source_rights::judge(server, contents, asked, out);
-        carried::judge_source(server, contents, asked, out);
+        carried::judge_source(contents, asked, out);
         limits::judge_source(server, contents, asked, out);
     }
-    if let Some((server, contents)) = target {
+    if let Some((server, contents)) = &servers.target {
         servers::judge_target(server, contents, out);
         limits::judge_connections(Side::Target, server, asked, out);
     }
-    if let (Some((source, from)), Some((target, to))) = (source, target) {
+    if let (Some((source, from)), Some((target, to))) = (&servers.source, &servers.target) {
         servers::judge_pair(source, target, out);
         compatibility::judge(source, from, target, to, asked, out);
         contents::judge(source, from, to, asked, out);
-        extensions::judge(from, target, to, asked, out);
-        roles::judge(from, target, to, asked, out);
+        extensions::judge_access_methods(from, to, asked, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::asking;
+    use super::*;
+
+    #[test]
+    fn what_single_objects_need_is_softened_on_request() {
+        let findings = || vec![Finding::error("role-missing", ""), Finding::error("target-not-empty", "")];
+        let severities = |findings: Vec<Finding>| findings.iter().map(|f| f.severity).collect::<Vec<_>>();
+        asking(
+            |_, _| (),
+            |asked| assert_eq!(severities(softened(findings(), asked)), [Severity::Error, Severity::Error]),
+        );
+        asking(
+            |_, r| r.allow_restore_errors = true,
+            |asked| assert_eq!(severities(softened(findings(), asked)), [Severity::Warning, Severity::Error]),
+        );
     }
 }

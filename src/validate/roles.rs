@@ -1,36 +1,34 @@
 //! Roles: they belong to the server, not to the database, so they must be there before the objects that name them;
 //! and functions that only a superuser can make.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::Asked;
-use super::facts::source::Use;
 use super::facts::{Server, Source, Target};
 use super::finding::{Finding, some_of};
+use super::named::{self, Use};
 use crate::error::Side;
+use crate::schema::Schema;
 use crate::schema::quote::{qualified, quote_ident};
 
-pub(super) fn judge(source: &Source, target: &Server, to: &Target, asked: Asked<'_>, out: &mut Vec<Finding>) {
-    let mut needed: BTreeMap<&str, Vec<Use>> = BTreeMap::new();
-    for role_use in &source.roles {
-        let in_filter = match &role_use.schema {
-            Some(schema) => asked.filter.takes_schema(schema),
-            None => asked.filter.is_everything(),
-        };
-        let carried = match role_use.r#use {
-            Use::Owner => !asked.restore.no_owner,
-            Use::Privilege | Use::DefaultPrivilege => !asked.restore.no_privileges,
-            Use::Policy => true,
-        };
-        if in_filter && carried {
-            needed.entry(&role_use.role).or_default().push(role_use.r#use);
-        }
-    }
+pub(super) fn judge(
+    schema: &Schema,
+    source: &Source,
+    target: &Server,
+    to: &Target,
+    asked: Asked<'_>,
+    out: &mut Vec<Finding>,
+) {
+    let carried = |r#use: &Use| match r#use {
+        Use::Owner => !asked.restore.no_owner,
+        Use::Privilege | Use::DefaultPrivilege => !asked.restore.no_privileges,
+        Use::Policy => true,
+    };
     let mut foreign = Vec::new();
-    for (role, mut uses) in needed {
-        uses.sort();
-        uses.dedup();
+    for (role, mut uses) in named::roles(schema) {
+        uses.retain(carried);
         match to.roles.get(role) {
+            _ if uses.is_empty() => {}
             None => out.push(missing(role, &uses)),
             Some(false) if !target.superuser && uses.contains(&Use::Owner) => foreign.push(quote_ident(role)),
             Some(_) => {}
@@ -56,7 +54,7 @@ pub(super) fn judge(source: &Source, target: &Server, to: &Target, asked: Asked<
         let functions: Vec<String> = source
             .functions
             .iter()
-            .filter(|f| asked.filter.takes_schema(&f.schema))
+            .filter(|f| named::has_function(schema, &f.schema, &f.name))
             .map(|f| format!("{} ({})", qualified(&f.schema, &f.name), f.why))
             .collect();
         if !functions.is_empty() {
@@ -73,7 +71,7 @@ pub(super) fn judge(source: &Source, target: &Server, to: &Target, asked: Asked<
     }
 }
 
-fn missing(role: &str, uses: &[Use]) -> Finding {
+fn missing(role: &str, uses: &BTreeSet<Use>) -> Finding {
     let words: Vec<&str> = uses
         .iter()
         .map(|u| match u {
@@ -83,15 +81,13 @@ fn missing(role: &str, uses: &[Use]) -> Finding {
             Use::DefaultPrivilege => "has default privileges",
         })
         .collect();
-    let way_out = match uses {
-        [Use::Owner] => " -- or leave owners off with --no-owner",
-        _ if uses.iter().all(|u| matches!(u, Use::Privilege | Use::DefaultPrivilege)) => {
-            " -- or leave privileges off with --no-privileges"
-        }
-        _ if !uses.contains(&Use::Policy) => {
-            " -- or leave owners and privileges off with --no-owner --no-privileges"
-        }
-        _ => "",
+    let owner = uses.contains(&Use::Owner);
+    let privileges = uses.contains(&Use::Privilege) || uses.contains(&Use::DefaultPrivilege);
+    let way_out = match (uses.contains(&Use::Policy), owner, privileges) {
+        (false, true, true) => " -- or leave owners and privileges off with --no-owner --no-privileges",
+        (false, true, false) => " -- or leave owners off with --no-owner",
+        (false, false, _) => " -- or leave privileges off with --no-privileges",
+        (true, ..) => "",
     };
     // The server's own roles (`pg_read_all_data`, …) come with its version; nobody can create one.
     let create = if role.starts_with("pg_") {
@@ -111,36 +107,69 @@ fn missing(role: &str, uses: &[Use]) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::source::{PrivilegedFunction, RoleUse};
-    use super::super::testing::{asking, good_server, shown};
-    use super::*;
+    use std::collections::BTreeMap;
 
-    fn named(role: &str, r#use: Use, schema: Option<&str>) -> RoleUse {
-        RoleUse { role: role.into(), r#use, schema: schema.map(str::to_owned) }
+    use super::super::facts::source::PrivilegedFunction;
+    use super::super::testing::{asking, good_server, object, shown};
+    use super::*;
+    use crate::schema::acl::{Acl, AclItem, AclOn, AclPart};
+    use crate::schema::{Address, DefaultAcl, Definition, Function, Namespace, Object, Policy, Table};
+
+    fn owned(owner: &str, definition: Definition) -> Object {
+        Object { owner: Some(owner.into()), ..object("F", definition) }
+    }
+
+    fn item(grantee: &str, grantor: &str) -> AclItem {
+        AclItem { grantee: Some(grantee.into()), privileges: vec![('r', false)], grantor: grantor.into() }
+    }
+
+    fn schema() -> Schema {
+        let table = || Definition::Table(Table::default());
+        let granted = Acl {
+            parts: vec![AclPart {
+                on: AclOn::Itself,
+                base: vec![item("base", "there")],
+                items: vec![
+                    item("base", "there"),
+                    item("granted", "there"),
+                    item("pg_new", "there"),
+                    item("there", "there"),
+                    item("there", "passer"),
+                ],
+            }],
+        };
+        let policy = Policy {
+            table: Address::relation(1),
+            table_name: "t".into(),
+            permissive: true,
+            command: None,
+            roles: vec!["policed".into()],
+            using: None,
+            check: None,
+        };
+        let defaults = DefaultAcl { kind: 'r', base: vec![], items: vec![item("both", "both")] };
+        Schema {
+            objects: vec![
+                Object { acl: Some(granted), ..owned("there", table()) },
+                owned("foreign", table()),
+                owned("Gone", table()),
+                owned("both", table()),
+                owned("both", Definition::DefaultAcl(defaults)),
+                object("p", Definition::Policy(policy)),
+                owned("pg_database_owner", Definition::Namespace(Namespace {})),
+                owned("there", Definition::Function(Function::default())),
+            ],
+            ..Schema::default()
+        }
     }
 
     fn source() -> Source {
-        Source {
-            roles: vec![
-                named("there", Use::Owner, Some("s")),
-                named("foreign", Use::Owner, Some("s")),
-                named("Gone", Use::Owner, Some("s")),
-                named("Gone", Use::Owner, None),
-                named("both", Use::Owner, Some("s")),
-                named("both", Use::DefaultPrivilege, Some("s")),
-                named("granted", Use::Privilege, Some("s")),
-                named("policed", Use::Policy, Some("s")),
-                named("elsewhere", Use::Owner, Some("other")),
-                named("pg_new", Use::Privilege, Some("s")),
-                named("nowhere", Use::DefaultPrivilege, None),
-            ],
-            functions: vec![PrivilegedFunction {
-                schema: "s".into(),
-                name: "F".into(),
-                why: "is written in c".into(),
-            }],
-            ..Source::default()
-        }
+        let function = |name: &str| PrivilegedFunction {
+            schema: "s".into(),
+            name: name.into(),
+            why: "is written in c".into(),
+        };
+        Source { functions: vec![function("F"), function("left_out")], ..Source::default() }
     }
 
     fn target() -> Target {
@@ -152,10 +181,7 @@ mod tests {
     fn an_ordinary_role() {
         let ordinary = Server { superuser: false, ..good_server() };
         let mut out = Vec::new();
-        asking(
-            |f, _| f.include_schemas = vec!["s".into()],
-            |asked| judge(&source(), &ordinary, &target(), asked, &mut out),
-        );
+        asking(|_, _| (), |asked| judge(&schema(), &source(), &ordinary, &target(), asked, &mut out));
         insta::assert_snapshot!(shown(&out), @r#"
 Error role-missing target ["Gone"]: role "Gone" owns objects on the source and is not on the target
     CREATE ROLE "Gone"; -- or leave owners off with --no-owner
@@ -163,6 +189,8 @@ Error role-missing target ["both"]: role "both" owns objects, has default privil
     CREATE ROLE "both"; -- or leave owners and privileges off with --no-owner --no-privileges
 Error role-missing target [granted]: role granted has privileges on the source and is not on the target
     CREATE ROLE granted; -- or leave privileges off with --no-privileges
+Error role-missing target [passer]: role passer has privileges on the source and is not on the target
+    CREATE ROLE passer; -- or leave privileges off with --no-privileges
 Error role-missing target [pg_new]: role pg_new has privileges on the source and is not on the target
     use a target that has it, or a role of your own in its place on the source -- or leave privileges off with --no-privileges
 Error role-missing target [policed]: role policed is named in policies on the source and is not on the target
@@ -179,7 +207,7 @@ Error target-needs-superuser target [s."F" (is written in c)]: only a superuser 
         let mut out = Vec::new();
         asking(
             |_, r| (r.no_owner, r.no_privileges) = (true, true),
-            |asked| judge(&source(), &good_server(), &target(), asked, &mut out),
+            |asked| judge(&schema(), &source(), &good_server(), &target(), asked, &mut out),
         );
         insta::assert_snapshot!(shown(&out), @r#"
 Error role-missing target [policed]: role policed is named in policies on the source and is not on the target

@@ -1,6 +1,7 @@
 //! Whether the role may read everything that is to be migrated, all of it.
 
 use super::Asked;
+use super::facts::source::Kind;
 use super::facts::{Server, Source};
 use super::finding::{Finding, counted, some_of};
 use crate::error::Side;
@@ -8,20 +9,22 @@ use crate::schema::quote::{qualified, quote_ident};
 
 pub(super) fn judge(server: &Server, source: &Source, asked: Asked<'_>, out: &mut Vec<Finding>) {
     let role = quote_ident(&server.role);
-    let taken = |sequence: bool| {
+    let taken = |kind: Kind| {
         source.relations.iter().filter(move |r| {
-            r.sequence == sequence
-                && if sequence {
-                    asked.filter.takes_schema(&r.schema)
-                } else {
-                    asked.filter.takes_table(&r.schema, &r.name)
-                }
+            // A sequence follows the table it belongs to.
+            let taken = match (&r.owned_by, r.kind) {
+                (Some((schema, table)), _) => asked.filter.takes_table(schema, table),
+                (None, Kind::Sequence) => asked.filter.takes_schema(&r.schema),
+                (None, _) => asked.filter.takes_table(&r.schema, &r.name),
+            };
+            r.kind == kind && taken
         })
     };
-    for (sequence, noun, code) in
-        [(false, "table", "source-tables-unreadable"), (true, "sequence", "source-sequences-unreadable")]
-    {
-        let unreadable: Vec<_> = taken(sequence).filter(|r| !r.readable).collect();
+    for (kind, noun, code) in [
+        (Kind::Table, "table", "source-tables-unreadable"),
+        (Kind::Sequence, "sequence", "source-sequences-unreadable"),
+    ] {
+        let unreadable: Vec<_> = taken(kind).filter(|r| !r.readable).collect();
         if unreadable.is_empty() {
             continue;
         }
@@ -47,7 +50,7 @@ pub(super) fn judge(server: &Server, source: &Source, asked: Asked<'_>, out: &mu
         );
     }
     let hidden: Vec<String> =
-        taken(false).filter(|r| r.rows_hidden).map(|r| qualified(&r.schema, &r.name)).collect();
+        taken(Kind::Table).filter(|r| r.rows_hidden).map(|r| qualified(&r.schema, &r.name)).collect();
     if !hidden.is_empty() {
         out.push(
             Finding::error(
@@ -75,7 +78,7 @@ pub(super) fn judge(server: &Server, source: &Source, asked: Asked<'_>, out: &mu
     }
     if server.in_recovery {
         let unlogged: Vec<String> =
-            taken(false).filter(|r| r.unlogged).map(|r| qualified(&r.schema, &r.name)).collect();
+            taken(Kind::Table).filter(|r| r.unlogged).map(|r| qualified(&r.schema, &r.name)).collect();
         if !unlogged.is_empty() {
             out.push(
                 Finding::error(
@@ -106,10 +109,16 @@ mod tests {
             relations: vec![
                 relation("s", "fine"),
                 Relation { readable: false, ..relation("s", "Shut") },
-                Relation { readable: false, sequence: true, ..relation("t", "seq") },
+                Relation { readable: false, kind: Kind::Sequence, ..relation("t", "seq") },
                 Relation { rows_hidden: true, ..relation("s", "veiled") },
                 Relation { unlogged: true, ..relation("s", "fast") },
                 Relation { readable: false, ..relation("left_out", "x") },
+                Relation {
+                    readable: false,
+                    kind: Kind::Sequence,
+                    owned_by: Some(("left_out".into(), "x".into())),
+                    ..relation("s", "x_seq")
+                },
             ],
             large_objects: 3,
             large_objects_unreadable: 2,

@@ -4,6 +4,7 @@ use super::Asked;
 use super::facts::Server;
 use super::finding::Finding;
 use crate::config::{Filter, RestoreOptions};
+use crate::schema::{Address, Definition, Object};
 
 /// A server that nothing can be said against, as source or as target.
 pub(super) fn good_server() -> Server {
@@ -29,6 +30,20 @@ pub(super) fn good_server() -> Server {
         wal_level: "minimal".into(),
         fsync: true,
         ..Server::default()
+    }
+}
+
+/// An object of schema `s`.
+pub(super) fn object(name: &str, definition: Definition) -> Object {
+    Object {
+        address: Address::relation(1),
+        namespace: Some("s".into()),
+        name: name.into(),
+        parent: None,
+        owner: None,
+        acl: None,
+        comments: Vec::new(),
+        definition,
     }
 }
 

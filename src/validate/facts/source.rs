@@ -1,5 +1,5 @@
-//! What is read from the source only: relations and what the role may do with them, roles that objects name,
-//! extensions, collations, languages.
+//! What is read from the source only: relations and what the role may do with them, collations, functions that
+//! only a superuser can make. What the model of the schema holds is not read again here.
 
 use super::{USER_NAMESPACE, no_member};
 use crate::pg::{Session, SqlError};
@@ -10,8 +10,6 @@ pub(crate) struct Source {
     /// Schemas of the user's.
     pub(crate) schemas: Vec<String>,
     pub(crate) relations: Vec<Relation>,
-    pub(crate) roles: Vec<RoleUse>,
-    pub(crate) extensions: Vec<Extension>,
     pub(crate) collations: Vec<CollationUse>,
     pub(crate) functions: Vec<PrivilegedFunction>,
     pub(crate) access_methods: Vec<AccessMethodUse>,
@@ -19,51 +17,37 @@ pub(crate) struct Source {
     pub(crate) large_objects_unreadable: i64,
 }
 
-/// A table or sequence.
+/// What a relation is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Ordinary or partitioned.
+    #[default]
+    Table,
+    Sequence,
+    /// Ordinary or materialized: its query is moved, its rows are not read.
+    View,
+}
+
+/// A table, view or sequence.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Relation {
     pub(crate) schema: String,
     pub(crate) name: String,
-    pub(crate) sequence: bool,
+    pub(crate) kind: Kind,
     pub(crate) unlogged: bool,
     /// `SELECT` on it and `USAGE` on its schema.
     pub(crate) readable: bool,
     /// Policies would hide rows from the role.
     pub(crate) rows_hidden: bool,
-    /// Where it is not the database's own.
-    pub(crate) tablespace: Option<String>,
-}
-
-/// Why a role is needed on the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Use {
-    Owner,
-    Privilege,
-    Policy,
-    DefaultPrivilege,
-}
-
-/// A role that some object of a schema names; `schema` is `None` for objects that live in none.
-#[derive(Clone, Debug)]
-pub(crate) struct RoleUse {
-    pub(crate) role: String,
-    pub(crate) r#use: Use,
-    pub(crate) schema: Option<String>,
-}
-
-/// An installed extension.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Extension {
-    pub(crate) name: String,
-    pub(crate) version: String,
-    pub(crate) schema: String,
+    /// The table whose column a sequence belongs to: schema and name.
+    pub(crate) owned_by: Option<(String, String)>,
 }
 
 /// A collation of the server's own that a column or an index uses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CollationUse {
     pub(crate) name: String,
-    /// Schema and name of an object that uses it.
+    /// Schema and name of a table, view or composite type that uses it.
     pub(crate) schema: String,
     pub(crate) used_by: String,
 }
@@ -84,22 +68,11 @@ pub(crate) struct AccessMethodUse {
     pub(crate) schema: String,
 }
 
-/// Reads it: nine queries, pipelined.
+/// Reads it: six queries, pipelined.
 pub(crate) async fn read(session: &Session) -> Result<Source, SqlError> {
-    let (
-        schemas,
-        relations,
-        roles,
-        extensions,
-        collations,
-        functions,
-        access_methods,
-        (large_objects, unreadable),
-    ) = tokio::try_join!(
+    let (schemas, relations, collations, functions, access_methods, (large_objects, unreadable)) = tokio::try_join!(
         schemas(session),
         relations(session),
-        roles(session),
-        extensions(session),
         collations(session),
         functions(session),
         access_methods(session),
@@ -108,8 +81,6 @@ pub(crate) async fn read(session: &Session) -> Result<Source, SqlError> {
     Ok(Source {
         schemas,
         relations,
-        roles,
-        extensions,
         collations,
         functions,
         access_methods,
@@ -129,13 +100,18 @@ async fn schemas(session: &Session) -> Result<Vec<String>, SqlError> {
 async fn relations(session: &Session) -> Result<Vec<Relation>, SqlError> {
     // Identity and owned sequences are read too: their values are.
     let sql = format!(
-        "SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind = 'S' AS sequence,
+        "SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
             c.relpersistence = 'u' AS unlogged,
             pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable,
-            c.relkind = 'r' AND pg_catalog.row_security_active(c.oid) AS rows_hidden, t.spcname::text AS tablespace
+            c.relkind = 'r' AND pg_catalog.row_security_active(c.oid) AS rows_hidden,
+            tn.nspname::text AS owner_schema, t.relname::text AS owner_table
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         LEFT JOIN pg_catalog.pg_tablespace t ON t.oid = c.reltablespace
-         WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND {USER_NAMESPACE} AND {}
+         LEFT JOIN pg_catalog.pg_depend d ON c.relkind = 'S' AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+            AND d.objid = c.oid AND d.objsubid = 0 AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+            AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
+         LEFT JOIN pg_catalog.pg_class t ON t.oid = d.refobjid
+         LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+         WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND c.relpersistence <> 't' AND {USER_NAMESPACE} AND {}
          ORDER BY 1, 2",
         no_member("pg_class", "c.oid")
     );
@@ -145,93 +121,23 @@ async fn relations(session: &Session) -> Result<Vec<Relation>, SqlError> {
             Ok(Relation {
                 schema: row.get("schema")?,
                 name: row.get("name")?,
-                sequence: row.get("sequence")?,
+                kind: match row.get::<String>("kind")?.as_str() {
+                    "S" => Kind::Sequence,
+                    "v" | "m" => Kind::View,
+                    _ => Kind::Table,
+                },
                 unlogged: row.get("unlogged")?,
                 readable: row.get("readable")?,
                 rows_hidden: row.get("rows_hidden")?,
-                tablespace: row.get("tablespace")?,
+                owned_by: row.get::<Option<String>>("owner_schema")?.zip(row.get("owner_table")?),
             })
-        })
-        .collect()
-}
-
-/// Owners come from the catalogs themselves, because `pg_shdepend` does not record the bootstrap superuser;
-/// grantees and the roles of policies come from `pg_shdepend`, where they are cheap to find.
-async fn roles(session: &Session) -> Result<Vec<RoleUse>, SqlError> {
-    let owners = |catalog: &str, owner: &str, namespace: &str| {
-        format!(
-            "SELECT o.{owner} AS role, 'o' AS use, n.nspname::text AS schema FROM pg_catalog.{catalog} o
-             JOIN pg_catalog.pg_namespace n ON n.oid = o.{namespace} WHERE {USER_NAMESPACE} AND {}",
-            no_member(catalog, "o.oid")
-        )
-    };
-    let sql = format!(
-        "SELECT DISTINCT r.rolname::text AS role, u.use::text AS use, u.schema AS schema FROM (
-            {class} UNION ALL {proc} UNION ALL {type} UNION ALL {namespace}
-            UNION ALL SELECT l.lomowner, 'o', NULL FROM pg_catalog.pg_largeobject_metadata l
-            UNION ALL SELECT d.defaclrole, 'd', n.nspname::text FROM pg_catalog.pg_default_acl d
-                LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace
-            UNION ALL SELECT s.refobjid, CASE WHEN s.classid = 'pg_catalog.pg_default_acl'::pg_catalog.regclass THEN 'd'
-                    ELSE s.deptype::text END,
-                (SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE n.oid = coalesce(
-                    CASE s.classid
-                    WHEN 'pg_catalog.pg_class'::pg_catalog.regclass THEN (SELECT x.relnamespace FROM pg_catalog.pg_class x WHERE x.oid = s.objid)
-                    WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN (SELECT x.pronamespace FROM pg_catalog.pg_proc x WHERE x.oid = s.objid)
-                    WHEN 'pg_catalog.pg_type'::pg_catalog.regclass THEN (SELECT x.typnamespace FROM pg_catalog.pg_type x WHERE x.oid = s.objid)
-                    WHEN 'pg_catalog.pg_default_acl'::pg_catalog.regclass THEN (SELECT x.defaclnamespace FROM pg_catalog.pg_default_acl x WHERE x.oid = s.objid)
-                    WHEN 'pg_catalog.pg_policy'::pg_catalog.regclass THEN (SELECT x.relnamespace FROM pg_catalog.pg_policy p
-                        JOIN pg_catalog.pg_class x ON x.oid = p.polrelid WHERE p.oid = s.objid)
-                    WHEN 'pg_catalog.pg_namespace'::pg_catalog.regclass THEN s.objid END, 0))
-            FROM pg_catalog.pg_shdepend s
-            WHERE s.dbid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
-                AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.deptype IN ('a', 'r')
-                AND s.classid IN ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass,
-                    'pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_default_acl'::pg_catalog.regclass,
-                    'pg_catalog.pg_policy'::pg_catalog.regclass, 'pg_catalog.pg_namespace'::pg_catalog.regclass,
-                    'pg_catalog.pg_largeobject'::pg_catalog.regclass)
-         ) u JOIN pg_catalog.pg_roles r ON r.oid = u.role ORDER BY 1, 2, 3",
-        class = owners("pg_class", "relowner", "relnamespace"),
-        proc = owners("pg_proc", "proowner", "pronamespace"),
-        r#type = owners("pg_type", "typowner", "typnamespace"),
-        namespace = format!(
-            // The public schema's owner is left as the target has it, where it is the one it was made with.
-            "SELECT n.nspowner, 'o', n.nspname::text FROM pg_catalog.pg_namespace n WHERE {USER_NAMESPACE} AND {}
-                AND NOT (n.nspname = 'public' AND pg_catalog.pg_get_userbyid(n.nspowner) IN ('pg_database_owner',
-                    pg_catalog.pg_get_userbyid(10)))",
-            no_member("pg_namespace", "n.oid")
-        ),
-    );
-    let rows = session.query("reading the roles that objects name", &sql).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(RoleUse {
-                role: row.get("role")?,
-                r#use: match row.get::<String>("use")?.as_str() {
-                    "o" => Use::Owner,
-                    "r" => Use::Policy,
-                    "d" => Use::DefaultPrivilege,
-                    _ => Use::Privilege,
-                },
-                schema: row.get("schema")?,
-            })
-        })
-        .collect()
-}
-
-async fn extensions(session: &Session) -> Result<Vec<Extension>, SqlError> {
-    let sql = "SELECT e.extname::text AS name, e.extversion::text AS version, n.nspname::text AS schema
-         FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY 1";
-    let rows = session.query("reading extensions", sql).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Extension { name: row.get("name")?, version: row.get("version")?, schema: row.get("schema")? })
         })
         .collect()
 }
 
 async fn collations(session: &Session) -> Result<Vec<CollationUse>, SqlError> {
     let sql = format!(
-        "SELECT DISTINCT ON (1, 2) l.collname::text AS name, n.nspname::text AS schema, c.relname::text AS used_by
+        "SELECT DISTINCT l.collname::text AS name, n.nspname::text AS schema, c.relname::text AS used_by
          FROM (SELECT a.attrelid AS relation, a.attcollation AS oid FROM pg_catalog.pg_attribute a
                 WHERE a.attcollation > 0 AND NOT a.attisdropped AND a.attnum > 0
             UNION ALL SELECT i.indrelid, x.oid FROM pg_catalog.pg_index i,
