@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use super::Database;
+use super::database::clean;
 
 /// User and group that run servers when we are root: PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
@@ -126,11 +127,8 @@ fn is_root() -> bool {
 
 /// A command run as the user that servers run as, with none of the caller's `PG*` environment.
 fn unprivileged(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(program);
+    let mut command = clean(program);
     command.current_dir("/");
-    for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("PG")) {
-        command.env_remove(name);
-    }
     if is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
@@ -199,22 +197,24 @@ fn free_port() -> u16 {
     }
 }
 
-/// Arguments: bin folder, our folder, `ulimit -f` blocks or "unlimited".
+/// Arguments: bin folder, our folder, `ulimit -f` blocks or "unlimited", and what to put in front of commands that
+/// must not run as root. The watcher itself runs as the caller, who may have put files of his own into our folder.
 const WATCHER: &str = r#"
 trap : INT TERM HUP
 umask 077
-bin=$1 dir=$2 data=$2/data
-ulimit -f "$3" 2>/dev/null
-start() { "$bin/pg_ctl" -D "$data" -l "$dir/log" -w -t 60 start >>"$dir/pg_ctl" 2>&1 </dev/null; }
-stop() { "$bin/pg_ctl" -D "$data" -m "$1" -w -t 60 stop >>"$dir/pg_ctl" 2>&1 </dev/null; }
+bin=$1 dir=$2 data=$2/data limit=$3
+shift 3
+ulimit -f "$limit" 2>/dev/null
+start() { "$@" "$bin/pg_ctl" -D "$data" -l "$dir/log" -w -t 60 start >>"$dir/pg_ctl" 2>&1 </dev/null; }
+stop() { mode=$1; shift; "$@" "$bin/pg_ctl" -D "$data" -m "$mode" -w -t 60 stop >>"$dir/pg_ctl" 2>&1 </dev/null; }
 while read -r verb arg; do
   case $verb in
-    start) start; echo $? ;;
-    stop) stop "$arg"; echo $? ;;
+    start) start "$@"; echo $? ;;
+    stop) stop "$arg" "$@"; echo $? ;;
     copy) cp -a "$arg" "$data"; echo $? ;;
   esac
 done
-stop immediate
+stop immediate "$@"
 cd / && rm -rf "$dir"
 "#;
 
@@ -227,11 +227,17 @@ impl Cluster {
         let _ = std::fs::remove_dir_all(&dir);
         folder(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
         let blocks = options.file_size_limit.map_or("unlimited".into(), |b| (b / 512).to_string());
-        let mut child = unprivileged("/bin/sh")
+        let drop_root: &[&str] = match is_root() {
+            true => &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"],
+            false => &["env"],
+        };
+        let mut child = clean("/bin/sh")
+            .current_dir("/")
             .args(["-c", WATCHER, "pg_migrator-test-server"])
             .arg(bin(major))
             .arg(&dir)
             .arg(blocks)
+            .args(drop_root)
             // Its own process group: a Ctrl+C on the terminal is for the tests, not for their servers.
             .process_group(0)
             .stdin(Stdio::piped())

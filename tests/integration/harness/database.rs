@@ -39,7 +39,12 @@ impl<'a> Database<'a> {
 
     /// Connection string, URI form.
     pub fn uri(&self) -> String {
-        let name: String = self.name.bytes().map(|b| format!("%{b:02X}")).collect();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let name: String = self
+            .name
+            .bytes()
+            .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+            .collect();
         format!("postgresql://postgres@127.0.0.1:{}/{name}", self.cluster.port)
     }
 

@@ -114,6 +114,11 @@ impl Migrator {
     pub fn run(self) -> Run {
         self.spawn().wait()
     }
+    /// Runs it to its end with our own stdout and stderr, and no time limit; returns its exit code.
+    pub fn on_terminal(mut self) -> i32 {
+        let status = self.command.stdout(Stdio::inherit()).stderr(Stdio::inherit()).status();
+        status.unwrap_or_else(|e| panic!("{:?}: {e}", self.command)).code().unwrap_or(-1)
+    }
     /// Runs it; it must exit with 0.
     #[track_caller]
     pub fn ok(self) -> Run {
