@@ -69,10 +69,10 @@ pub(super) fn extensions(schema: &Schema) -> Vec<(&str, &str)> {
     extensions
 }
 
-/// Whether a function of this name is part of the model.
-pub(super) fn has_function(schema: &Schema, namespace: &str, name: &str) -> bool {
+/// Whether a function, aggregate or range type of this name is part of the model.
+pub(super) fn has(schema: &Schema, namespace: &str, name: &str) -> bool {
     schema.objects.iter().any(|o| {
-        matches!(o.definition, Definition::Function(_))
+        matches!(o.definition, Definition::Function(_) | Definition::Aggregate(_) | Definition::Range(_))
             && o.name == name
             && o.namespace.as_deref() == Some(namespace)
     })

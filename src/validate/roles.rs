@@ -54,7 +54,7 @@ pub(super) fn judge(
         let functions: Vec<String> = source
             .functions
             .iter()
-            .filter(|f| named::has_function(schema, &f.schema, &f.name))
+            .filter(|f| named::has(schema, &f.schema, &f.name))
             .map(|f| format!("{} ({})", qualified(&f.schema, &f.name), f.why))
             .collect();
         if !functions.is_empty() {
@@ -65,7 +65,7 @@ pub(super) fn judge(
                 )
                 .on(Side::Target)
                 .about(functions[0].clone())
-                .mend("connect to the target as a superuser, or leave the functions' schemas out with --exclude-schema"),
+                .mend("connect to the target as a superuser, or leave them out, with what needs them, by --allow-restore-errors"),
             );
         }
     }
@@ -198,7 +198,7 @@ Error role-missing target [policed]: role policed is named in policies on the so
 Error target-not-member target ["foreign"]: role mover cannot give objects to their owners, because it is not a member of "foreign"
     GRANT "foreign" TO mover; -- or leave owners off with --no-owner
 Error target-needs-superuser target [s."F" (is written in c)]: only a superuser can create s."F" (is written in c); role mover is none
-    connect to the target as a superuser, or leave the functions' schemas out with --exclude-schema
+    connect to the target as a superuser, or leave them out, with what needs them, by --allow-restore-errors
 "#);
     }
 

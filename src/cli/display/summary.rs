@@ -67,7 +67,7 @@ fn failed(summary: &Summary) -> String {
         out += &format!("\n-- {} {}: {}", object.kind, object.object, reason.replace('\n', " "));
         for statement in &object.statements {
             // Not indented: a function's body is text that must stay as it is.
-            out += &format!("\n{statement};");
+            out += &format!("\n{};", statement.trim_end().trim_end_matches(';'));
         }
     }
     out

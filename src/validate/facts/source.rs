@@ -52,12 +52,12 @@ pub(crate) struct CollationUse {
     pub(crate) used_by: String,
 }
 
-/// A function that only a superuser can create.
+/// A function, aggregate or range type that only a superuser can create.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PrivilegedFunction {
     pub(crate) schema: String,
     pub(crate) name: String,
-    /// `is written in c`, `is LEAKPROOF`
+    /// `is written in c`, `is LEAKPROOF`, …
     pub(crate) why: String,
 }
 
@@ -161,18 +161,28 @@ async fn collations(session: &Session) -> Result<Vec<CollationUse>, SqlError> {
 }
 
 async fn functions(session: &Session) -> Result<Vec<PrivilegedFunction>, SqlError> {
+    // `CreateFunction`, `interpret_AS_clause` and `AggregateCreate` in `src/backend` say who may do what; a range type with
+    // a canonical function needs a shell type first, which is a base type to `DefineType`.
+    let support = if session.version() >= 120_000 { "p.prosupport <> 0" } else { "false" };
+    let aggregate = if session.version() >= 110_000 { "p.prokind = 'a'" } else { "p.proisagg" };
     let sql = format!(
         "SELECT n.nspname::text AS schema, p.proname::text AS name,
-            CASE WHEN l.lanpltrusted THEN 'is LEAKPROOF' ELSE 'is written in ' || l.lanname END AS why
+            CASE WHEN {aggregate} THEN 'keeps its state in type internal' WHEN NOT l.lanpltrusted THEN 'is written in ' || l.lanname
+                WHEN p.proleakproof THEN 'is LEAKPROOF' ELSE 'has a support function' END AS why
          FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
          JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-         WHERE {USER_NAMESPACE} AND (p.proleakproof OR NOT l.lanpltrusted) AND {aggregate}
-            AND {} AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+         LEFT JOIN pg_catalog.pg_aggregate a ON a.aggfnoid = p.oid
+         WHERE {USER_NAMESPACE} AND {proc} AND CASE WHEN {aggregate}
+                THEN 'internal'::pg_catalog.regtype IN (a.aggtranstype, a.aggmtranstype)
+                ELSE p.proleakproof OR NOT l.lanpltrusted OR {support} END
+            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                 WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'i')
-         ORDER BY 1, 2",
-        no_member("pg_proc", "p.oid"),
-        // An aggregate is an internal function to the catalogs, and anyone's to create.
-        aggregate = if session.version() >= 110_000 { "p.prokind <> 'a'" } else { "NOT p.proisagg" },
+         UNION SELECT n.nspname::text, t.typname::text, 'has a canonical function'
+         FROM pg_catalog.pg_range r JOIN pg_catalog.pg_type t ON t.oid = r.rngtypid
+         JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+         WHERE {USER_NAMESPACE} AND {type} AND r.rngcanonical <> 0 ORDER BY 1, 2",
+        proc = no_member("pg_proc", "p.oid"),
+        r#type = no_member("pg_type", "t.oid"),
     );
     let rows = session.query("reading functions", &sql).await?;
     rows.iter()
