@@ -44,12 +44,13 @@ pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupp
     let all = tokio::try_join!(
         c.query("looking for kinds of objects that are not carried", &objects),
         c.query("looking for tablespaces of materialized views", MATVIEW_TABLESPACES),
+        c.query("looking for ties to extensions", EXTENSION_TIES),
         c.query("looking for security labels", LABELS),
         c.query("looking for subscriptions", SUBSCRIPTIONS),
         c.query("looking for settings of the database", SETTINGS),
     )?;
     let mut found = Vec::new();
-    for row in all.0.iter().chain(&all.1).chain(&all.2).chain(&all.3).chain(&all.4) {
+    for row in all.0.iter().chain(&all.1).chain(&all.2).chain(&all.3).chain(&all.4).chain(&all.5) {
         let schema: Option<String> = row.get("schema")?;
         let taken = match &schema {
             Some(schema) => is_user_schema(schema) && filter.takes_schema(schema),
@@ -90,6 +91,13 @@ const MATVIEW_TABLESPACES: &str = "SELECT 'tablespace of materialized view' AS k
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_tablespace s ON s.oid = c.reltablespace \
      WHERE c.relkind = 'm' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass \
        AND d.objid = c.oid AND d.deptype = 'e')";
+
+/// `ALTER … DEPENDS ON EXTENSION`.
+const EXTENSION_TIES: &str = "SELECT 'DEPENDS ON EXTENSION ' || quote_ident(e.extname) || ' of ' || i.type AS kind, \
+       i.schema AS schema, i.identity \
+     FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid, \
+     LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) AS i \
+     WHERE d.deptype = 'x' AND d.refclassid = 'pg_extension'::regclass AND i.identity IS NOT NULL";
 
 const LABELS: &str = "SELECT 'security label' AS kind, i.schema AS schema, \
        quote_ident(l.provider) || ' on ' || i.type || ' ' || i.identity AS identity \

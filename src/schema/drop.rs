@@ -59,11 +59,18 @@ pub fn drop_plan(schema: &Schema, everything: bool) -> Vec<String> {
 
 impl<'s> Drops<'s> {
     fn add_objects(&mut self, schema: &'s Schema, everything: bool) {
+        let tables: HashSet<Address> = schema
+            .objects
+            .iter()
+            .filter(|o| matches!(o.definition, Definition::Table(_)))
+            .map(|o| o.address)
+            .collect();
         for object in &schema.objects {
             let dropped = match &object.definition {
                 Definition::Extension(_) => everything,
                 Definition::Namespace(_) => object.name != "public",
                 Definition::LargeObject(_) => false,
+                Definition::Sequence(_) => object.parent.is_none_or(|p| !tables.contains(&p)),
                 Definition::DefaultAcl(_) => everything || object.namespace.is_some(),
                 Definition::Index(_)
                 | Definition::Constraint(_)
@@ -76,6 +83,12 @@ impl<'s> Drops<'s> {
                 self.index.insert(object.address, self.nodes.len());
                 self.nodes.push((Some(object), object.drop_statements()));
                 self.needs.push(Vec::new());
+            }
+        }
+        // A sequence that a column owns goes with its table: it is its table here.
+        for object in schema.objects.iter().filter(|o| matches!(o.definition, Definition::Sequence(_))) {
+            if let Some(&table) = object.parent.and_then(|p| self.index.get(&p)) {
+                self.index.insert(object.address, table);
             }
         }
         for object in &schema.objects {
@@ -185,13 +198,8 @@ impl<'s> Drops<'s> {
         let mut found = Vec::new();
         for (dependent, needs) in &schema.depends {
             let Some((node, part)) = self.resolve(schema, *dependent) else { continue };
-            // A column's sequence goes with its table.
-            let is_sequence =
-                self.nodes[node].0.is_some_and(|o| matches!(o.definition, Definition::Sequence(_)));
             for need in needs.iter().filter_map(|&a| self.resolve(schema, a)) {
-                let to_table = is_sequence
-                    && self.nodes[need.0].0.is_some_and(|o| matches!(o.definition, Definition::Table(_)));
-                if need.0 != node && !to_table {
+                if need.0 != node {
                     found.push((node, need.0, part));
                 }
             }
