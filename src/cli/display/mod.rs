@@ -186,8 +186,13 @@ impl Voice {
         loop {
             let wait = if live.is_some() { REDRAW } else { interval.saturating_sub(said.elapsed()) };
             match messages.recv_timeout(wait) {
-                Ok(Message::Line(line)) => match &live {
-                    Some(live) => live.print(&line),
+                Ok(Message::Line(line)) => match &mut live {
+                    Some(live) => {
+                        // What the line says is over must not be drawn below it once more.
+                        let state = self.state().clone();
+                        live.draw(&state, self.inner.start.elapsed());
+                        live.print(&line);
+                    }
                     None => print(&line),
                 },
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,

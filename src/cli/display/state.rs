@@ -47,8 +47,6 @@ pub(crate) struct State {
     bytes: u64,
     tables: BTreeMap<String, Table>,
     tasks: BTreeMap<(String, String), Duration>,
-    tasks_done: u64,
-    tasks_planned: u64,
 }
 
 impl State {
@@ -76,7 +74,6 @@ impl State {
             } => {
                 self.planned_bytes = *bytes_estimate;
                 self.tables_planned = *tables;
-                self.tasks_planned = indexes + constraints;
                 self.say_in_phase(format!(
                     "{} (about {}, {}) in {}; {}, {}; {}",
                     counted(*tables, "table"),
@@ -138,7 +135,6 @@ impl State {
             }
             Event::TaskFinished { kind, object, elapsed } => {
                 self.tasks.remove(&(kind.clone(), object.clone()));
-                self.tasks_done += u64::from(is_planned(kind));
                 let level = if *elapsed >= LONG_TASK { Level::Info } else { Level::Debug };
                 let text = format!("{} {object}: done in {}", kind.to_lowercase(), duration(*elapsed));
                 self.say_in_phase(text).map(|line| Line { level, ..line })
@@ -221,13 +217,6 @@ impl State {
             text += &format!(", about {} left", whole(left));
         }
         text += &format!("; {} of {} tables", count(self.tables_done), count(self.tables_planned));
-        if self.tasks_planned > 0 {
-            text += &format!(
-                ", {} of {} indexes and constraints",
-                count(self.tasks_done.min(self.tasks_planned)),
-                count(self.tasks_planned)
-            );
-        }
         Some(text)
     }
 
@@ -247,12 +236,10 @@ impl State {
             text += &format!(" at {pace}");
         }
         text += &format!(
-            ", {}; {}/{} tables, {}/{} indexes and constraints",
+            ", {}; {}/{} tables",
             counted(self.rows, "row"),
             count(self.tables_done),
-            count(self.tables_planned),
-            count(self.tasks_done.min(self.tasks_planned)),
-            count(self.tasks_planned)
+            count(self.tables_planned)
         );
         Some(text)
     }
@@ -283,11 +270,6 @@ impl State {
         }
         lines
     }
-}
-
-/// Whether tasks of `kind` are among the planned indexes and constraints.
-fn is_planned(kind: &str) -> bool {
-    kind == "INDEX" || kind.ends_with("CONSTRAINT")
 }
 
 /// The verb for a task of `kind`.
@@ -416,8 +398,8 @@ mod tests {
     #[test]
     fn where_it_stands() {
         let (mut state, _) = story();
-        insta::assert_snapshot!(state.overview(seconds(22)).unwrap(), @"Restore: 1,000,010 rows, 100 MB of about 400 MB (25 %), 5.0 MB/s, about 59 s left; 1 of 2 tables, 1 of 2 indexes and constraints");
-        insta::assert_snapshot!(state.headline(seconds(22)).unwrap(), @"Restore 25 %, 59 s left, 100 MB at 5.0 MB/s, 1,000,010 rows; 1/2 tables, 1/2 indexes and constraints");
+        insta::assert_snapshot!(state.overview(seconds(22)).unwrap(), @"Restore: 1,000,010 rows, 100 MB of about 400 MB (25 %), 5.0 MB/s, about 59 s left; 1 of 2 tables");
+        insta::assert_snapshot!(state.headline(seconds(22)).unwrap(), @"Restore 25 %, 59 s left, 100 MB at 5.0 MB/s, 1,000,010 rows; 1/2 tables");
         insta::assert_snapshot!(state.in_flight(seconds(22), 5).join("\n"), @r#"
 copying public.big: 1,000,000 rows, 100 MB (33 %)
 checking foreign key public.t f: 3 s
