@@ -10,6 +10,7 @@
     clippy::doc_lazy_continuation
 )]
 
+mod accidents;
 mod bad_input;
 mod check;
 mod cli;
@@ -19,5 +20,6 @@ mod flags;
 mod harness;
 mod moves;
 mod offline;
+mod scale;
 mod selftest;
 mod wire;

@@ -345,8 +345,13 @@ impl Cluster {
     /// A new folder beside the data folder that the server may write, for tablespaces.
     pub fn new_folder(&self, name: &str) -> PathBuf {
         let path = self.dir.join(name);
-        folder(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        self.make_folder(&path);
         path
+    }
+
+    /// A new folder at this place, which the server may write.
+    pub fn make_folder(&self, path: &Path) {
+        folder(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
 
     /// What the server and pg_ctl wrote.

@@ -128,6 +128,7 @@ impl Shared {
     fn pump(self: &Arc<Self>, mut from: TcpStream, mut to: TcpStream, counts: bool) {
         // Bounded, so that a slow reader holds back a fast writer as a real link does: 64 MB in flight.
         let (sender, receiver) = mpsc::sync_channel::<(Instant, Vec<u8>)>(1024);
+        let origin = from.try_clone();
         let reader = Arc::clone(self);
         std::thread::spawn(move || {
             let mut buffer = vec![0; 64 * 1024];
@@ -153,6 +154,7 @@ impl Shared {
             }
         });
         let writer = Arc::clone(self);
+        let Ok(origin) = origin else { return };
         std::thread::spawn(move || {
             for (due, chunk) in receiver {
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -160,6 +162,8 @@ impl Shared {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 if to.write_all(&chunk).is_err() {
+                    // Nobody is left to read it: whoever sends must not wait for us.
+                    let _ = origin.shutdown(Shutdown::Both);
                     break;
                 }
                 writer.moved.fetch_add(chunk.len() as u64, Ordering::SeqCst);

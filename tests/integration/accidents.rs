@@ -1,0 +1,223 @@
+//! What happens to a migration on the way: servers die, links break, disks fill up, people press Ctrl+C. It ends soon,
+//! says whose fault it was, leaves nothing on the source, and the same command succeeds afterwards.
+
+use std::time::Duration;
+
+use crate::fixtures::filled;
+use crate::harness::{Cluster, Database, Options, Proxy, Running, assert_same, cluster};
+use crate::moves::{assert_untouched_source, offline};
+
+/// About 24 MB in one table, an index and a view on it, and a few small ones.
+const LOAD: &str = "CREATE TABLE big (id int PRIMARY KEY, t text);
+    INSERT INTO big SELECT g, repeat(md5(g::text), 7) FROM generate_series(1, 100000) g;
+    CREATE INDEX ON big (t);
+    CREATE TABLE other (id int REFERENCES big, t text); INSERT INTO other SELECT g, 'o' FROM generate_series(1, 1000) g;
+    CREATE VIEW v AS SELECT count(*) FROM big; SELECT lo_from_bytea(0, '\\x0102')";
+
+/// A source of its own behind a proxy that holds everything back in the middle of the copy.
+struct Held {
+    source: Cluster,
+    target: Cluster,
+    proxy: Proxy,
+}
+
+impl Held {
+    fn start() -> Held {
+        let source = Cluster::start(15, &Options::new());
+        let target = Cluster::start(15, &Options::new());
+        let proxy = Proxy::start(source.port, Duration::ZERO);
+        Held { source, target, proxy }
+    }
+
+    fn databases(&self) -> (Database<'_>, Database<'_>) {
+        let source = filled(self.source.database_named("source"), &[]);
+        source.psql(LOAD);
+        (source, filled(self.target.database_named("target"), &[]))
+    }
+
+    /// The migration, stuck in the middle of the copy.
+    fn stuck(&self, source: &Database, target: &Database) -> Running {
+        let through = source.conninfo_as("postgres", self.proxy.port);
+        self.proxy.hold_after(8_000_000);
+        let running = offline(&through, &target.conninfo()).limit(Duration::from_secs(60)).spawn();
+        self.proxy.wait_until_held();
+        running
+    }
+
+    /// The same command succeeds now that nothing is in its way.
+    fn again(&self, source: &Database, target: &Database) {
+        self.proxy.swallow(false);
+        let through = source.conninfo_as("postgres", self.proxy.port);
+        offline(&through, &target.conninfo()).ok();
+        assert_same(source, target);
+        assert_untouched_source(source);
+    }
+}
+
+#[test]
+fn the_source_is_killed_in_the_middle() {
+    let held = Held::start();
+    let (source, target) = held.databases();
+    let running = held.stuck(&source, &target);
+    held.source.stop("immediate");
+    held.proxy.swallow(false);
+    running.wait().expect_code(3).expect_said(&["source"]);
+    held.source.start_again();
+    assert_untouched_source(&source);
+    held.again(&source, &target);
+}
+
+#[test]
+fn the_target_is_killed_in_the_middle() {
+    let held = Held::start();
+    let (source, target) = held.databases();
+    let running = held.stuck(&source, &target);
+    held.target.stop("immediate");
+    held.proxy.swallow(false);
+    running.wait().expect_code(4).expect_said(&["target"]);
+    assert_untouched_source(&source);
+    held.target.start_again();
+    held.again(&source, &target);
+}
+
+#[test]
+fn the_link_to_the_source_breaks() {
+    let held = Held::start();
+    let (source, target) = held.databases();
+    held.proxy.cut_after(8_000_000);
+    let through = source.conninfo_as("postgres", held.proxy.port);
+    let run = offline(&through, &target.conninfo()).limit(Duration::from_secs(60)).run();
+    run.expect_code(3).expect_said(&["source"]);
+    assert_untouched_source(&source);
+    offline(&source.conninfo(), &target.conninfo()).ok();
+    assert_same(&source, &target);
+}
+
+#[test]
+fn the_link_to_the_target_breaks() {
+    let held = Held::start();
+    let (source, target) = held.databases();
+    let proxy = Proxy::start(held.target.port, Duration::ZERO);
+    let through = target.conninfo_as("postgres", proxy.port);
+    let mut running = offline(&source.conninfo(), &through).limit(Duration::from_secs(60)).spawn();
+    while proxy.moved() < 8_000_000 && !running.has_ended() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    proxy.cut();
+    running.wait().expect_code(4).expect_said(&["target"]);
+    assert_untouched_source(&source);
+    offline(&source.conninfo(), &through).ok();
+    assert_same(&source, &target);
+}
+
+#[test]
+fn interrupts_end_it_soon_even_when_a_server_is_silent() {
+    for signal in ["INT", "TERM"] {
+        let held = Held::start();
+        let (source, target) = held.databases();
+        let running = held.stuck(&source, &target);
+        running.signal(signal);
+        let run = running.wait().expect_code(5).expect_said(&["interrupted"]);
+        assert!(run.elapsed < Duration::from_secs(40), "{run:?}");
+        held.proxy.swallow(false);
+        assert_untouched_source(&source);
+        held.again(&source, &target);
+    }
+}
+
+#[test]
+fn killed_outright_it_starts_over() {
+    let held = Held::start();
+    let (source, target) = held.databases();
+    let running = held.stuck(&source, &target);
+    running.signal("KILL");
+    assert_eq!(running.wait().code, -1);
+    held.proxy.swallow(false);
+    assert_untouched_source(&source);
+    held.again(&source, &target);
+}
+
+#[test]
+fn sessions_ended_by_an_operator() {
+    let held = Held::start();
+    let (source, target) = held.databases();
+    let running = held.stuck(&source, &target);
+    target.terminate_sessions();
+    held.proxy.swallow(false);
+    running.wait().expect_code(4).expect_said(&["target", "57P01"]);
+    assert_untouched_source(&source);
+    held.again(&source, &target);
+}
+
+#[test]
+fn a_full_disk_on_the_target() {
+    // No file of the target may pass 32 MB: what a full disk does, for a user who may not mount one.
+    let target = Cluster::start(15, &Options::new().file_size_limit(32 << 20));
+    let source = cluster(15).database("source");
+    source.psql(
+        "CREATE TABLE big (id int, t text); ALTER TABLE big ALTER t SET STORAGE PLAIN;
+         INSERT INTO big SELECT g, repeat('x', 1000) FROM generate_series(1, 60000) g;
+         CREATE TABLE small (id int PRIMARY KEY); INSERT INTO small VALUES (1)",
+    );
+    let database = target.database("target");
+    let command = || offline(&source.conninfo(), &database.conninfo());
+    command().run().expect_code(4).expect_said(&["target", "big", "could not extend file"]);
+    assert_untouched_source(&source);
+    source.psql("DELETE FROM big WHERE id > 1000; VACUUM FULL big");
+    command().ok();
+    assert_same(&source, &database);
+}
+
+#[test]
+fn a_really_full_disk_on_the_target() {
+    // Needs the right to mount; without it the test above is what can be had.
+    let target = Cluster::start(15, &Options::new());
+    let space = target.new_folder("space");
+    let mount = |args: &[&str]| {
+        std::process::Command::new("mount").args(args).arg(&space).output().is_ok_and(|o| o.status.success())
+    };
+    if !mount(&["-t", "tmpfs", "-o", "size=40m,mode=0777", "tmpfs"]) {
+        eprintln!("no right to mount a small disk: not shown here");
+        return;
+    }
+    let result = std::panic::catch_unwind(|| {
+        let owned = space.join("tablespace");
+        target.make_folder(&owned);
+        let source = cluster(15).database("source");
+        source.psql("CREATE TABLE big AS SELECT g AS id, repeat(md5(g::text), 30) AS t FROM generate_series(1, 50000) g; ALTER TABLE big ADD PRIMARY KEY (id)");
+        target.maintenance().psql(&format!("CREATE TABLESPACE small LOCATION '{}'", owned.display()));
+        let database = target.database("target");
+        target.maintenance().psql(&format!("ALTER DATABASE {} SET TABLESPACE small", database.name));
+        let command = || offline(&source.conninfo(), &database.conninfo());
+        command().run().expect_code(4).expect_said(&["target", "big", "no space left on device", "53100"]);
+        assert_untouched_source(&source);
+        assert!(mount(&["-o", "remount,size=300m"]));
+        command().ok();
+        assert_same(&source, &database);
+    });
+    target.stop("immediate");
+    assert!(std::process::Command::new("umount").arg(&space).status().unwrap().success());
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[test]
+fn a_slow_link_moves_many_small_tables_without_waiting_for_each() {
+    let source = cluster(15).database("source");
+    let target = cluster(15).database("target");
+    source.psql(
+        "SELECT format('CREATE TABLE t%s (id int PRIMARY KEY, a text UNIQUE, b int DEFAULT 5 CHECK (b > 0))', g) FROM generate_series(1, 300) g \\gexec
+         SELECT format('INSERT INTO t%s SELECT g, g FROM generate_series(1, 10) g', g) FROM generate_series(1, 300) g \\gexec",
+    );
+    // 10 ms of round trip on both links.
+    let proxies = [&source, &target].map(|d| Proxy::start(d.cluster.port, Duration::from_millis(5)));
+    let run = offline(
+        &source.conninfo_as("postgres", proxies[0].port),
+        &target.conninfo_as("postgres", proxies[1].port),
+    )
+    .ok();
+    assert_same(&source, &target);
+    // pg_dump | psql takes 53 s here; the goal is a tenth of it on an idle machine.
+    assert!(run.elapsed < Duration::from_secs(20), "{:?}", run.elapsed);
+}
