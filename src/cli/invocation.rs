@@ -19,7 +19,7 @@ use crate::schema::Section;
 const DEFAULT_JOBS: u16 = 4;
 /// `--split-bytes` where it is not given: large enough that a part's fixed cost (a transaction on both sides) is
 /// nothing beside its rows, small enough that the last table's parts keep every connection busy.
-const DEFAULT_SPLIT_BYTES: u64 = 256 << 20;
+const DEFAULT_SPLIT_BYTES: u64 = 128 << 20;
 /// `--subscription-name` where it is not given.
 const DEFAULT_NAME: &str = "pg_migrator";
 /// `NAMEDATALEN - 1`, `src/include/pg_config_manual.h`.
@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn defaults() {
         let (Command::Migrate(m), console) = run(&offline(&[])).unwrap() else { panic!("another command") };
-        assert_eq!((m.restore.jobs, m.restore.split_bytes), (4, 256 << 20));
+        assert_eq!((m.restore.jobs, m.restore.split_bytes), (4, 128 << 20));
         assert_eq!(m.subscription_name, "pg_migrator");
         assert!(m.filter.is_everything());
         assert_eq!(console.verbosity, Verbosity::Normal);

@@ -73,7 +73,11 @@ struct TableState {
 
 /// What a worker does next.
 pub(super) enum Next {
-    Task(TaskId),
+    Task {
+        id: TaskId,
+        /// Other tasks keep every worker at work: nobody would gain if this one used parallel workers of the server.
+        crowded: bool,
+    },
     Wait,
     Done,
 }
@@ -122,7 +126,7 @@ impl Run {
     pub fn next(&self) -> Next {
         let mut state = self.state();
         match state.scheduler.next() {
-            Some(id) => Next::Task(id),
+            Some(id) => Next::Task { id, crowded: state.scheduler.busy() >= self.options.jobs },
             None if state.scheduler.is_done() => Next::Done,
             None => Next::Wait,
         }

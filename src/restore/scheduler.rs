@@ -53,6 +53,7 @@ pub struct Scheduler {
     /// Running holders per table: shared count, or exclusive.
     held: HashMap<Address, Held>,
     unfinished: usize,
+    running: usize,
 }
 
 #[derive(Default)]
@@ -76,7 +77,7 @@ impl Scheduler {
         let ready =
             (0..nodes.len()).filter(|&id| waiting[id] == 0).map(|id| Ready { rank: ranks[id], id }).collect();
         let unfinished = nodes.len();
-        Scheduler { nodes, ranks, waiting, dependents, ready, held: HashMap::new(), unfinished }
+        Scheduler { nodes, ranks, waiting, dependents, ready, held: HashMap::new(), unfinished, running: 0 }
     }
 
     /// Hands out the next task, or `None` where none can run now.
@@ -92,6 +93,7 @@ impl Scheduler {
         }
         self.ready.extend(blocked);
         if let Some(id) = found {
+            self.running += 1;
             for (table, need) in &self.nodes[id].locks {
                 let held = self.held.entry(*table).or_default();
                 match need {
@@ -123,12 +125,18 @@ impl Scheduler {
             }
         }
         self.unfinished -= 1;
+        self.running -= 1;
         for &dependent in &self.dependents[id] {
             self.waiting[dependent] -= 1;
             if self.waiting[dependent] == 0 {
                 self.ready.push(Ready { rank: self.ranks[dependent], id: dependent });
             }
         }
+    }
+
+    /// Tasks that run, or could but for a free worker or a lock.
+    pub fn busy(&self) -> usize {
+        self.running + self.ready.len()
     }
 
     /// Whether every task has run.

@@ -20,17 +20,22 @@ use crate::progress::Event;
 /// a crash of the server loses nothing, because the journal's rows are lost with them.
 pub(super) const FAST_COMMIT: &str = "SET LOCAL synchronous_commit = off";
 
+/// [`FAST_COMMIT`], and an index build without parallel workers: with all jobs busy they only add the cost of merging.
+const CROWDED: &str = "SET LOCAL synchronous_commit = off; SET LOCAL max_parallel_maintenance_workers = 0";
+
 /// One connection pair.
 pub(super) struct Worker {
     pub run: Arc<Run>,
     pub id: usize,
     source: Option<Wire>,
     target: Option<Wire>,
+    /// See [`Next::Task`].
+    crowded: bool,
 }
 
 impl Worker {
     pub fn new(run: Arc<Run>, id: usize) -> Self {
-        Worker { run, id, source: None, target: None }
+        Worker { run, id, source: None, target: None, crowded: false }
     }
 
     /// Works until all tasks are done, or one fails.
@@ -44,7 +49,8 @@ impl Worker {
             match self.run.next() {
                 Next::Done => return Ok(()),
                 Next::Wait => changed.await,
-                Next::Task(id) => {
+                Next::Task { id, crowded } => {
+                    self.crowded = crowded;
                     self.task(id).await?;
                     self.run.finish(id);
                 }
@@ -131,7 +137,8 @@ impl Worker {
         statements: &[&str],
     ) -> Result<Result<(), (usize, SqlError)>, RestoreError> {
         let done = journal::task_done(&self.run.name, id, 0, 0);
-        let mut all = vec![FAST_COMMIT];
+        let settings = if self.crowded { CROWDED } else { FAST_COMMIT };
+        let mut all = vec![settings];
         all.extend(statements);
         all.push(&done);
         let result = transaction::run(self.target().await?, &all).await;
