@@ -8,9 +8,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::namespace::is_public;
 use super::order::graph;
-use super::quote::quote_literal;
-use super::{Address, ConstraintKind, Definition, Object, Schema, TableKind, class};
+use super::quote::{quote_ident, quote_literal};
+use super::{Address, ConstraintKind, Definition, Namespace, Object, Schema, TableKind, class};
 
 /// Objects in one statement. A table takes a lock for itself, its TOAST table, and each index of both; the lock table
 /// holds 6,400 by default.
@@ -54,6 +55,8 @@ pub fn drop_plan(schema: &Schema, everything: bool) -> Vec<String> {
     }
     let mut out = batches(drops.order().into_iter().flat_map(|n| std::mem::take(&mut drops.nodes[n].1)));
     out.extend(large_objects(schema, everything));
+    let public = |o: &&Object| matches!(o.definition, Definition::Namespace(_)) && is_public(o);
+    out.extend(schema.objects.iter().filter(public).flat_map(Namespace::reset_public));
     out
 }
 
@@ -68,7 +71,7 @@ impl<'s> Drops<'s> {
         for object in &schema.objects {
             let dropped = match &object.definition {
                 Definition::Extension(_) => everything,
-                Definition::Namespace(_) => object.name != "public",
+                Definition::Namespace(_) => !is_public(object),
                 Definition::LargeObject(_) => false,
                 Definition::Sequence(_) => object.parent.is_none_or(|p| !tables.contains(&p)),
                 Definition::DefaultAcl(_) => everything || object.namespace.is_some(),
@@ -117,7 +120,7 @@ impl<'s> Drops<'s> {
                 let statement = format!(
                     "ALTER TABLE IF EXISTS {} DROP CONSTRAINT IF EXISTS {}",
                     constraint.table.name,
-                    super::quote::quote_ident(&object.name)
+                    quote_ident(&object.name)
                 );
                 parts.push((object.address, owner, statement));
             }
@@ -130,12 +133,12 @@ impl<'s> Drops<'s> {
                 for column in &table.columns {
                     let Some(default) = column.default.as_ref().filter(|d| d.oid != 0) else { continue };
                     let what = if column.is_copied() { "DEFAULT" } else { "EXPRESSION" };
-                    let column = super::quote::quote_ident(&column.name);
+                    let column = quote_ident(&column.name);
                     let statement = format!("ALTER TABLE IF EXISTS {name} ALTER COLUMN {column} DROP {what}");
                     parts.push((Address::new(class::ATTRDEF, default.oid), own, statement));
                 }
                 for check in &table.checks {
-                    let constraint = super::quote::quote_ident(&check.name);
+                    let constraint = quote_ident(&check.name);
                     let statement =
                         format!("ALTER TABLE IF EXISTS {name} DROP CONSTRAINT IF EXISTS {constraint}");
                     parts.push((Address::new(class::CONSTRAINT, check.oid), own, statement));
@@ -143,7 +146,7 @@ impl<'s> Drops<'s> {
             }
             Definition::Domain(domain) => {
                 for check in &domain.checks {
-                    let constraint = super::quote::quote_ident(&check.name);
+                    let constraint = quote_ident(&check.name);
                     let statement = format!("ALTER DOMAIN {name} DROP CONSTRAINT IF EXISTS {constraint}");
                     parts.push((Address::new(class::CONSTRAINT, check.oid), own, statement));
                 }

@@ -29,6 +29,23 @@ impl Namespace {
         vec![format!("DROP SCHEMA IF EXISTS {}", quote_ident(&object.name))]
     }
 
+    /// What takes from `public` the comment and the grants to roles that it has collected; its owner, and what PUBLIC may do, the
+    /// statements that make it set in any case.
+    pub(super) fn reset_public(object: &Object) -> Vec<String> {
+        let mut out = Vec::new();
+        if object.comments.first().map(|c| c.text.as_str()) != Some(STANDARD_COMMENT) {
+            out.push(format!("COMMENT ON SCHEMA public IS '{STANDARD_COMMENT}'"));
+        }
+        let items = object.acl.iter().flat_map(|acl| &acl.parts).flat_map(|part| &part.items);
+        let mut roles: Vec<&str> = items.filter_map(|item| item.grantee.as_deref()).collect();
+        roles.sort_unstable();
+        roles.dedup();
+        for role in roles.into_iter().filter(|r| Some(*r) != object.owner.as_deref()) {
+            out.push(format!("REVOKE ALL ON SCHEMA public FROM {} CASCADE", quote_ident(role)));
+        }
+        out
+    }
+
     /// `SCHEMA s`.
     pub fn reference(&self, object: &Object) -> String {
         format!("SCHEMA {}", quote_ident(&object.name))
