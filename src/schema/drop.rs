@@ -13,6 +13,9 @@ use super::order::graph;
 use super::quote::{quote_ident, quote_literal};
 use super::{Address, ConstraintKind, Definition, Namespace, Object, Schema, TableKind, class};
 
+#[cfg(test)]
+mod tests;
+
 /// Objects in one statement. A table takes a lock for itself, its TOAST table, and each index of both; the lock table
 /// holds 6,400 by default.
 const BATCH: usize = 250;

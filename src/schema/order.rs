@@ -14,7 +14,7 @@ pub(super) mod graph;
 mod node;
 mod render;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use node::Graph;
 use rayon::prelude::*;

@@ -13,22 +13,22 @@ use crate::schema::{
 
 /// A schema under construction; every object is in schema `s`.
 #[derive(Default)]
-struct Model(Schema);
+pub(in crate::schema) struct Model(pub(in crate::schema) Schema);
 
-fn rel(oid: u32) -> Address {
+pub(in crate::schema) fn rel(oid: u32) -> Address {
     Address::relation(oid)
 }
 
-fn of(class: u32, oid: u32) -> Address {
+pub(in crate::schema) fn of(class: u32, oid: u32) -> Address {
     Address::new(class, oid)
 }
 
-fn relative(oid: u32) -> Relative {
+pub(in crate::schema) fn relative(oid: u32) -> Relative {
     Relative { address: rel(oid), name: format!("s.t{oid}") }
 }
 
 impl Model {
-    fn add(mut self, address: Address, name: &str, definition: Definition) -> Self {
+    pub(in crate::schema) fn add(mut self, address: Address, name: &str, definition: Definition) -> Self {
         self.0.objects.push(Object {
             address,
             namespace: Some("s".to_owned()),
@@ -42,28 +42,34 @@ impl Model {
         self
     }
 
-    fn needs(mut self, dependent: Address, needs: &[Address]) -> Self {
+    pub(in crate::schema) fn needs(mut self, dependent: Address, needs: &[Address]) -> Self {
         self.0.depends.entry(dependent).or_default().extend(needs);
         self
     }
 
-    fn alias(mut self, part: Address, whole: Address) -> Self {
+    /// The last object belongs to the table.
+    fn on(mut self, table: u32) -> Self {
+        self.0.objects.last_mut().unwrap().parent = Some(rel(table));
+        self
+    }
+
+    pub(in crate::schema) fn alias(mut self, part: Address, whole: Address) -> Self {
         self.0.aliases.insert(part, whole);
         self
     }
 
-    fn table(self, oid: u32, table: Table) -> Self {
+    pub(in crate::schema) fn table(self, oid: u32, table: Table) -> Self {
         // A row type with the same OID stands for its table.
         self.add(rel(oid), &format!("t{oid}"), Definition::Table(table)).alias(of(class::TYPE, oid), rel(oid))
     }
 
-    fn function(self, oid: u32) -> Self {
+    pub(in crate::schema) fn function(self, oid: u32) -> Self {
         let definition = format!("CREATE FUNCTION s.f{oid}()");
         let function = Function { definition, ..Function::default() };
         self.add(of(class::PROC, oid), &format!("f{oid}"), Definition::Function(function))
     }
 
-    fn view(self, oid: u32) -> Self {
+    pub(in crate::schema) fn view(self, oid: u32) -> Self {
         let rule = of(class::REWRITE, oid);
         let column =
             ViewColumn { name: "c".to_owned(), type_name: "integer".to_owned(), ..ViewColumn::default() };
@@ -79,13 +85,13 @@ impl Model {
             .needs(rule, &[rel(oid)])
     }
 
-    fn matview(self, oid: u32, populated: bool) -> Self {
+    pub(in crate::schema) fn matview(self, oid: u32, populated: bool) -> Self {
         let matview = MaterializedView { populated, ..MaterializedView::default() };
         self.add(rel(oid), &format!("m{oid}"), Definition::MaterializedView(matview))
             .alias(of(class::REWRITE, oid), rel(oid))
     }
 
-    fn key(self, oid: u32, table: u32, parent_index: Option<u32>) -> Self {
+    pub(in crate::schema) fn key(self, oid: u32, table: u32, parent_index: Option<u32>) -> Self {
         let index = ConstraintIndex {
             address: rel(oid),
             definition: String::new(),
@@ -98,19 +104,21 @@ impl Model {
         };
         let constraint = constraint(ConstraintKind::Primary, table, Some(index));
         self.add(of(class::CONSTRAINT, oid), &format!("k{oid}"), Definition::Constraint(constraint))
+            .on(table)
             .alias(rel(oid), of(class::CONSTRAINT, oid))
             .needs(of(class::CONSTRAINT, oid), &[rel(table)])
     }
 
-    fn foreign_key(self, oid: u32, table: u32, referenced: u32, key: u32) -> Self {
+    pub(in crate::schema) fn foreign_key(self, oid: u32, table: u32, referenced: u32, key: u32) -> Self {
         let mut fk = constraint(ConstraintKind::Foreign, table, None);
         fk.referenced = Some(rel(referenced));
         fk.referenced_index = Some(rel(key));
         self.add(of(class::CONSTRAINT, oid), &format!("fk{oid}"), Definition::Constraint(fk))
+            .on(table)
             .needs(of(class::CONSTRAINT, oid), &[rel(table), rel(referenced), rel(key)])
     }
 
-    fn index(self, oid: u32, table: u32) -> Self {
+    pub(in crate::schema) fn index(self, oid: u32, table: u32) -> Self {
         let index = Index {
             table: relative(table),
             definition: format!("CREATE INDEX i{oid}"),
@@ -120,7 +128,9 @@ impl Model {
             pages: 0,
             tablespace: None,
         };
-        self.add(rel(oid), &format!("i{oid}"), Definition::Index(index)).needs(rel(oid), &[rel(table)])
+        self.add(rel(oid), &format!("i{oid}"), Definition::Index(index))
+            .on(table)
+            .needs(rel(oid), &[rel(table)])
     }
 
     /// The plan as `KIND identity`, after checking what must hold for every plan.
@@ -172,7 +182,7 @@ fn column(default: Option<u32>) -> Column {
     }
 }
 
-fn with_default(oid: u32) -> Table {
+pub(in crate::schema) fn with_default(oid: u32) -> Table {
     Table { columns: vec![column(Some(oid))], ..Table::default() }
 }
 
