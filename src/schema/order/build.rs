@@ -180,10 +180,9 @@ fn add_steps(graph: &mut Graph<'_>, at: usize) {
         }
         Definition::Sequence(sequence) => {
             let mut last = at;
-            if let Some(owner) = sequence.owned_by.as_ref().filter(|_| sequence.identity.is_none()) {
-                if let Some(table) = graph.resolve(owner.table.address) {
-                    last = graph.push(at, Part::OwnedBy, Section::PreData, vec![at, table]);
-                }
+            let owner = sequence.owned_by.as_ref().filter(|_| sequence.identity.is_none());
+            if let Some(table) = owner.and_then(|o| graph.resolve(o.table.address)) {
+                last = graph.push(at, Part::OwnedBy, Section::PreData, vec![at, table]);
             }
             if sequence.value.is_some() {
                 graph.push(at, Part::Value, Section::Data, vec![last]);
@@ -266,10 +265,9 @@ fn add_refreshes(graph: &mut Graph<'_>) {
         graph.nodes[node].needs.extend(needs);
     }
     for (at, object) in graph.schema.objects.iter().enumerate() {
-        if let Definition::Index(index) = &object.definition {
-            if let Some(&node) = graph.resolve(index.table.address).and_then(|m| refresh.get(&m)) {
-                graph.nodes[at].needs.push(Need { node, via: None });
-            }
+        let Definition::Index(index) = &object.definition else { continue };
+        if let Some(&node) = graph.resolve(index.table.address).and_then(|m| refresh.get(&m)) {
+            graph.nodes[at].needs.push(Need { node, via: None });
         }
     }
 }
