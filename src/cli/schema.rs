@@ -43,7 +43,10 @@ pub(super) async fn run(asked: SchemaScript, voice: &Voice) -> ExitCode {
         no_privileges: asked.no_privileges,
         ..RenderOptions::default()
     };
-    let steps = order::plan(&schema, &options);
+    let order::Plan { steps, ignored } = order::plan_with_report(&schema, &options);
+    for order::Ignored { object, message } in ignored {
+        voice.say(Level::Warn, &format!("{object}: {message}"));
+    }
     let options = ScriptOptions { sections: asked.sections };
     match write(script(&steps, &options), BufWriter::new(io::stdout().lock())) {
         // `pg_migrator schema | head` is a good end.

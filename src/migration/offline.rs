@@ -83,7 +83,10 @@ async fn prepare(config: &Config, tracker: &mut Tracker) -> Result<Prepared, Err
         current_user: Some(current_user(&target).await?),
         target_version: Some(target.version()),
     };
-    let steps = order::plan(&schema, &options);
+    let order::Plan { steps, ignored } = order::plan_with_report(&schema, &options);
+    for order::Ignored { object, message } in ignored {
+        tracker.reporter.emit(Event::Warning { object, message });
+    }
     Ok(Prepared { snapshot, target, schema, steps, clear: clear || config.restore.drop_target_first })
 }
 

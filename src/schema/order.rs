@@ -26,21 +26,29 @@ use super::{RenderOptions, Schema, Step};
 pub struct Plan {
     /// All steps, in an order in which one connection can run them.
     pub steps: Vec<Step>,
-    /// Dependencies that had to be ignored, in words; each may make a statement fail. Empty for what PostgreSQL's own
-    /// pg_dump can order.
-    pub ignored: Vec<String>,
+    /// What had to be given up. Empty for what PostgreSQL's own pg_dump can order and refresh.
+    pub ignored: Vec<Ignored>,
 }
 
-/// The steps that make `schema`, in order. Dependencies that cannot be satisfied are logged as warnings.
+/// Something that the source's state asks for and no order of statements gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// The object, as `COMMENT ON` names it.
+    pub object: String,
+    /// What is given up, and what may come of it.
+    pub message: String,
+}
+
+/// The steps that make `schema`, in order. What no order gives is logged as a warning.
 pub fn plan(schema: &Schema, options: &RenderOptions) -> Vec<Step> {
     let plan = plan_with_report(schema, options);
     for ignored in &plan.ignored {
-        tracing::warn!(%ignored, "a loop of dependencies could not be broken");
+        tracing::warn!(object = %ignored.object, "{}", ignored.message);
     }
     plan.steps
 }
 
-/// As [`plan`], with what had to be ignored.
+/// As [`plan`], with what had to be given up.
 pub fn plan_with_report(schema: &Schema, options: &RenderOptions) -> Plan {
     let mut graph = Graph::new(schema);
     build::build(&mut graph);

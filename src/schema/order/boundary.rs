@@ -57,8 +57,11 @@ fn move_behind(graph: &mut Graph<'_>, early: usize, late: usize) -> bool {
     if movable {
         graph.nodes[early].section = Section::PostData;
     } else {
-        let (what, needs) = (graph.describe(early), graph.describe(late));
-        graph.ignored.push(format!("{what} must be made before the data, but needs {needs}"));
+        let message = format!(
+            "made before the data although it needs {}, which is made after: making it may fail",
+            graph.describe(late)
+        );
+        graph.ignore(early, message);
         graph.nodes[early].needs.retain(|n| n.node != late);
     }
     movable

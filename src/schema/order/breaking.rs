@@ -132,7 +132,7 @@ fn give_up(graph: &mut Graph<'_>, component: &[usize], inside: &HashSet<usize>) 
     };
     let Some(&first) = component.iter().min_by_key(|n| key(n)) else { return };
     let others: Vec<String> = component.iter().filter(|&&n| n != first).map(|&n| graph.describe(n)).collect();
-    let what = graph.describe(first);
-    graph.ignored.push(format!("{what} is made before what it needs, on a loop with {}", others.join(", ")));
+    let message = format!("stands in a loop of dependencies with {}: making it may fail", others.join(", "));
+    graph.ignore(first, message);
     graph.nodes[first].needs.retain(|n| !inside.contains(&n.node));
 }

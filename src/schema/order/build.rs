@@ -254,6 +254,12 @@ fn add_refreshes(graph: &mut Graph<'_>) {
             todo.extend(sources.get(&next).into_iter().flatten());
         }
         readable.insert(matview, all);
+        if !all
+            && matches!(&graph.schema.objects[matview].definition, Definition::MaterializedView(m) if m.populated)
+        {
+            let message = "left empty: it reads a materialized view that is empty on the source, so it cannot be refreshed";
+            graph.ignore(matview, message.to_owned());
+        }
     }
     let mut refresh: HashMap<usize, usize> = HashMap::new();
     for &matview in matviews.iter().filter(|m| readable.get(m) == Some(&true)) {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::Ignored;
 use crate::schema::{Address, ConstraintKind, Definition, Object, Schema, Section};
 
 /// A piece of an object with an address of its own in `pg_depend`. Written with the object unless it is split off.
@@ -64,8 +65,8 @@ pub(super) struct Graph<'s> {
     pub nodes: Vec<Node>,
     /// The node of each object: same index as in the schema.
     pub split: HashMap<(usize, Piece), usize>,
-    /// Dependencies given up, in words.
-    pub ignored: Vec<String>,
+    /// What was given up.
+    pub ignored: Vec<Ignored>,
     index: HashMap<Address, usize>,
 }
 
@@ -168,6 +169,12 @@ impl<'s> Graph<'s> {
             ranks[node] = rank;
         }
         ranks
+    }
+
+    /// Gives something up.
+    pub fn ignore(&mut self, node: usize, message: String) {
+        let object = self.describe(node);
+        self.ignored.push(Ignored { object, message });
     }
 
     /// A node in words.

@@ -136,7 +136,7 @@ impl Model {
     /// The plan as `KIND identity`, after checking what must hold for every plan.
     fn plan(&self) -> Vec<String> {
         let plan = plan_with_report(&self.0, &RenderOptions::default());
-        assert_eq!(plan.ignored, Vec::<String>::new());
+        assert_eq!(plan.ignored, []);
         check(&self.0, &plan.steps);
         names(&plan.steps)
     }
@@ -372,7 +372,11 @@ fn refreshes_follow_what_they_read_and_come_before_indexes() {
         .matview(5, true)
         .needs(of(class::REWRITE, 5), &[rel(4)])
         .index(6, 1);
-    let names = model.plan();
+    let plan = plan_with_report(&model.0, &RenderOptions::default());
+    assert_eq!(plan.ignored.len(), 1);
+    assert_eq!(plan.ignored[0].object, "MATERIALIZED VIEW s.m5", "empty is not what it was");
+    check(&model.0, &plan.steps);
+    let names = names(&plan.steps);
     let post: Vec<&str> =
         names.iter().map(String::as_str).filter(|n| n.contains("DATA") || n.contains("INDEX")).collect();
     // m4 is empty, so m5 cannot be refreshed.
