@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use crate::fixtures::filled;
 use crate::harness::{Cluster, Database, Options, Proxy, Running, assert_same, cluster};
-use crate::moves::{assert_untouched_source, offline};
+use crate::moves::{assert_untouched_source, filled, offline};
 
 /// About 24 MB in one table, an index and a view on it, and a few small ones.
 const LOAD: &str = "CREATE TABLE big (id int PRIMARY KEY, t text);

@@ -1,16 +1,8 @@
 //! The fixtures themselves: they load on every major, and pg_dump's own round trip of them is clean, so that a
 //! difference in a migration's test is the migration's.
 
-use crate::harness::{Database, assert_same, cluster, fixture, reference_target};
-
-/// A database filled by these files of `tests/fixtures`, its roles on both servers.
-pub fn filled<'a>(database: Database<'a>, files: &[&str]) -> Database<'a> {
-    database.psql_file(&fixture("roles.sql"));
-    for file in files {
-        database.psql_file(&fixture(file));
-    }
-    database
-}
+use crate::harness::{assert_same, cluster, reference_target};
+use crate::moves::filled;
 
 fn round_trip(major: u32, files: &[&str]) {
     let source = filled(cluster(major).database("fixture"), files);

@@ -2,8 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fixtures::filled;
 use crate::harness::{Database, Migrator, cluster, fixture, migrator};
+
+/// A database filled by these files of `tests/fixtures`, its roles on both servers.
+pub fn filled<'a>(database: Database<'a>, files: &[&str]) -> Database<'a> {
+    database.psql_file(&fixture("roles.sql"));
+    for file in files {
+        database.psql_file(&fixture(file));
+    }
+    database
+}
 
 /// Two databases of which the second should become the first.
 pub struct Move {

@@ -103,9 +103,10 @@ pub fn tools(name: &str) -> PathBuf {
     client(name, "tools/bin")
 }
 
-/// The pg_dump whose scripts a server of this major understands: 18 writes what only 18 reads.
+/// The pg_dump whose scripts a server of this major understands: 18 writes what only 18 reads. There is none of 17,
+/// so no source of 17 can be dumped for a target of 17; there the two are compared directly.
 pub fn pg_dump_for(target: u32) -> PathBuf {
-    client("pg_dump", if target <= 16 { "tools/bin16" } else { "tools/bin" })
+    client("pg_dump", if target <= 17 { "tools/bin16" } else { "tools/bin" })
 }
 
 fn client(name: &str, folder: &str) -> PathBuf {

@@ -83,13 +83,26 @@ FROM pg_catalog.pg_largeobject_metadata ORDER BY oid;
 /// The target's schema is the source's (one major), or what `pg_dump | psql` makes of it (two majors).
 #[track_caller]
 pub fn assert_same_schema(source: &Database, target: &Database) {
-    let expected = if source.cluster.major == target.cluster.major {
-        schema_dump(source)
+    let (expected, found) = if source.cluster.major == target.cluster.major {
+        (schema_dump(source), schema_dump(target))
     } else {
-        schema_dump(&reference_target(source, target.cluster, false))
+        let reference = schema_dump(&reference_target(source, target.cluster, false));
+        (comparable(reference, target), comparable(schema_dump(target), target))
     };
-    let found = schema_dump(target);
     assert!(expected == found, "the target's schema differs:\n{}", diff(&expected, &found));
+}
+
+/// What the reference says wrongly for a target older than its pg_dump's own major is not compared: from 15 on it
+/// writes the privileges of `public` as differences from 15's own; and 16's, which has to do for 17, does not know
+/// MAINTAIN.
+fn comparable(dump: String, target: &Database) -> String {
+    let line = |l: &str| match target.cluster.major {
+        ..15 if l.contains(" ON SCHEMA public ") => None,
+        17 if l.contains("GRANT MAINTAIN ON ") => None,
+        17 => Some(l.replace(",MAINTAIN ON ", " ON ")),
+        _ => Some(l.to_owned()),
+    };
+    dump.lines().filter_map(line).flat_map(|l| [l, "\n".to_owned()]).collect()
 }
 
 /// Every table, sequence and large object has the same content on both sides.

@@ -1,0 +1,17 @@
+//! What takes longer than `make test` may: every pair of versions, and larger sizes. Run by `make test-long`.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::doc_lazy_continuation
+)]
+
+#[path = "../integration/harness/mod.rs"]
+mod harness;
+#[allow(dead_code)]
+#[path = "../integration/moves.rs"]
+mod moves;
+
+mod pairs;
+mod sizes;
