@@ -18,6 +18,7 @@ mod connections;
 mod fixtures;
 mod flags;
 mod harness;
+mod loops;
 mod moves;
 mod offline;
 mod scale;
