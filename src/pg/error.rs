@@ -22,6 +22,14 @@ fn state(sqlstate: &Option<String>) -> String {
     sqlstate.as_deref().map(|s| format!(" (SQLSTATE {s})")).unwrap_or_default()
 }
 
+/// What else the server said, a line each.
+fn more(detail: &Option<String>, hint: &Option<String>, context: &Option<String>) -> String {
+    let line = |label: &str, text: &Option<String>| {
+        text.as_deref().map(|t| format!("\n  {label}: {}", t.replace('\n', "\n  "))).unwrap_or_default()
+    };
+    line("detail", detail) + &line("hint", hint) + &line("context", context)
+}
+
 impl ConnectError {
     /// The exit code it ends the process with.
     pub fn exit_code(&self) -> ExitCode {
@@ -31,7 +39,7 @@ impl ConnectError {
 
 /// A statement failed, or the connection under it.
 #[derive(Clone, Debug, Error)]
-#[error("{side}: {what}: {message}{}", state(.sqlstate))]
+#[error("{side}: {what}: {message}{}{}", state(.sqlstate), more(.detail, .hint, .context))]
 pub struct SqlError {
     /// Which server.
     pub side: Side,

@@ -24,14 +24,14 @@ pub struct Moved {
 #[derive(Debug)]
 pub enum PumpError {
     /// The reading end failed, or one of the connections.
-    Sql(SqlError),
+    Sql(Box<SqlError>),
     /// The sink has refused the data; it knows why.
     Refused,
 }
 
 impl From<SqlError> for PumpError {
     fn from(e: SqlError) -> Self {
-        PumpError::Sql(e)
+        PumpError::Sql(Box::new(e))
     }
 }
 

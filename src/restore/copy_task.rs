@@ -197,7 +197,7 @@ async fn transfer(
         purposes.push(Purpose::Own);
     }
     if let Err((index, error)) = transaction.commit().await {
-        return Err(refused(&purposes, index, error));
+        return Err(refused(&run, &purposes, index, error));
     }
     for (table, copied) in moved {
         run.slice_done(table, copied.rows, copied.bytes);
@@ -206,11 +206,15 @@ async fn transfer(
     Ok(())
 }
 
-fn refused(purposes: &[Purpose], index: usize, error: SqlError) -> Failure {
+fn refused(run: &Run, purposes: &[Purpose], index: usize, mut error: SqlError) -> Failure {
+    let purpose = purposes.get(index).copied().unwrap_or(Purpose::Own);
+    if let Purpose::Table(table) = purpose {
+        error.what = format!("copying {}", run.plan.tables[table].source.identity());
+    }
     if error.is_broken() {
         return Failure::Fatal(error.into()); // the connection, not the object
     }
-    Failure::Refused(purposes.get(index).copied().unwrap_or(Purpose::Own), error)
+    Failure::Refused(purpose, error)
 }
 
 /// Statistics for a bundle, then the journal's entries.
@@ -279,15 +283,15 @@ async fn copy_one(
         Err(PumpError::Refused) => {
             let failed = transaction.failure();
             match failed {
-                Some((index, error)) => Err(refused(purposes, index, error)),
+                Some((index, error)) => Err(refused(run, purposes, index, error)),
                 None => Err(SqlError::local(Side::Target, &what, "the copy was refused").into()),
             }
         }
         Err(PumpError::Sql(error)) if !error.is_broken() => {
-            Err(Failure::Refused(Purpose::Table(table), error))
+            Err(Failure::Refused(Purpose::Table(table), *error))
         }
         Err(PumpError::Sql(error)) => {
-            let source = error;
+            let source = *error;
             Err(Failure::Fatal(RestoreError::Copy { table: t.source.identity(), source }))
         }
     }

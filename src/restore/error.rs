@@ -19,7 +19,7 @@ pub enum RestoreError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// An object could not be made on the target.
-    #[error("{kind} {object} could not be created: {source}\n  statement: {statement}")]
+    #[error("{source}\n  statement: {statement}")]
     Object {
         /// In pg_dump's words.
         kind: String,
@@ -32,7 +32,7 @@ pub enum RestoreError {
         source: SqlError,
     },
     /// A table's rows could not be copied.
-    #[error("copying {table}: {source}")]
+    #[error("{source}")]
     Copy {
         /// Quoted identity.
         table: String,

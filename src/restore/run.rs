@@ -314,7 +314,8 @@ impl Run {
     }
 
     /// A statement's failure as an error of step `i`.
-    pub fn object_error(&self, i: usize, statement: &str, source: crate::pg::SqlError) -> RestoreError {
+    pub fn object_error(&self, i: usize, statement: &str, mut source: crate::pg::SqlError) -> RestoreError {
+        source.what = format!("creating {} {}", self.steps[i].kind, self.steps[i].identity);
         const SHOWN: usize = 400;
         let mut statement: String = statement.chars().take(SHOWN + 1).collect();
         if statement.chars().count() > SHOWN {

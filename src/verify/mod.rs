@@ -152,8 +152,8 @@ async fn fingerprint(
     wire.send_query(&what, &query).await?;
     match pump(&what, wire, &mut sink).await {
         Ok(_) => Ok(Ok(sink.0.finish())),
-        Err(PumpError::Sql(error)) if !error.is_broken() => Ok(Err(error)),
-        Err(PumpError::Sql(error)) => Err(error.into()),
+        Err(PumpError::Sql(error)) if !error.is_broken() => Ok(Err(*error)),
+        Err(PumpError::Sql(error)) => Err((*error).into()),
         // This sink refuses nothing; were it to, the table would count as unread.
         Err(PumpError::Refused) => Ok(Err(SqlError::local(wire.side, &what, "refused"))),
     }

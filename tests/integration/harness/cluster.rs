@@ -79,7 +79,7 @@ struct Watcher {
 /// The server of this major that all tests of the process share, started on first use.
 pub fn cluster(major: u32) -> &'static Cluster {
     static SHARED: OnceLock<Mutex<HashMap<u32, &'static OnceLock<Cluster>>>> = OnceLock::new();
-    let cell: &'static OnceLock<Cluster> = *SHARED
+    let cell: &'static OnceLock<Cluster> = SHARED
         .get_or_init(Mutex::default)
         .lock()
         .unwrap()
