@@ -38,9 +38,8 @@ pub async fn run(
         Ok(_) = shutdown.wait_for(|&n| n > 0) => None,
     };
     let Some(prepared) = prepared else { return Err(interrupted(&tracker, Totals::default())) };
-    let result = restore(&config, &mut tracker, prepared, &mut interrupts).await;
+    let totals = restore(&config, &mut tracker, prepared, &mut interrupts).await?;
     tracker.leave();
-    let totals = result?;
     Ok(tracker.summary(totals))
 }
 

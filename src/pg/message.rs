@@ -140,7 +140,10 @@ mod tests {
         assert_eq!(e.message, "duplicate");
         assert_eq!(e.context.as_deref(), Some("COPY t, line 3"));
         assert_eq!((e.position, e.constraint.as_deref()), (Some(17), Some("k")));
-        assert_eq!(e.to_string(), "target: copying: duplicate (SQLSTATE 23505)");
+        assert_eq!(
+            e.to_string(),
+            "target: copying: duplicate (SQLSTATE 23505)\n  detail: key\n  hint: hint\n  context: COPY t, line 3"
+        );
     }
 
     #[test]

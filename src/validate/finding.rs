@@ -66,12 +66,7 @@ impl Finding {
 
     /// A server that answers, but not what it is asked.
     pub fn unreadable(error: &SqlError) -> Self {
-        let mut message = error.to_string();
-        for more in [&error.detail, &error.hint].into_iter().flatten() {
-            message += "; ";
-            message += more;
-        }
-        Finding::error("unreadable", message).on(error.side)
+        Finding::error("unreadable", error.to_string()).on(error.side)
     }
 
     /// The schema's model cannot be read.
