@@ -21,7 +21,7 @@ servers-all:
 	scripts/servers 10 11 12 13 14 15 16 17 18
 
 test: servers
-	$(CARGO) test --locked
+	INSTA_UPDATE=no $(CARGO) test --locked --no-fail-fast
 	scripts/settle
 
 test-long: servers-all

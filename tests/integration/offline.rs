@@ -1,7 +1,7 @@
 //! Whole migrations of everything we carry: the target's schema and rows are the source's.
 
-use crate::harness::{assert_same, assert_same_rows, assert_same_schema, migrator, rows};
-use crate::moves::{Move, assert_untouched_source, pair, pair_with};
+use crate::harness::{Cluster, Options, assert_same, assert_same_rows, assert_same_schema, migrator, rows};
+use crate::moves::{Move, assert_untouched_source, offline, pair, pair_with};
 
 fn kitchen_sink(from: u32, to: u32) {
     let pair = pair(from, to, &["kitchen_sink.sql"]);
@@ -163,4 +163,34 @@ fn roles_of_other_names_than_postgres_may_migrate_their_own() {
         .arg("--no-privileges")
         .ok();
     assert_same_rows(&pair.source, &pair.target);
+}
+
+#[test]
+fn rows_of_extensions_configuration_tables() {
+    // Two tables of an extension, of which one is all the user's and one partly; a third is not marked at all.
+    let script =
+        "CREATE TABLE @extschema@.\"Con fig\" (k text PRIMARY KEY, v text, own boolean DEFAULT true);
+        INSERT INTO @extschema@.\"Con fig\" VALUES ('built in', 'x', false);
+        CREATE TABLE @extschema@.all_of_it (id serial, t text);
+        CREATE TABLE @extschema@.internal (a int); INSERT INTO @extschema@.internal VALUES (1);
+        SELECT pg_catalog.pg_extension_config_dump('@extschema@.\"Con fig\"', 'WHERE own');
+        SELECT pg_catalog.pg_extension_config_dump('@extschema@.all_of_it', '');
+        SELECT pg_catalog.pg_extension_config_dump('@extschema@.all_of_it_id_seq', '');
+        CREATE FUNCTION @extschema@.member() RETURNS int LANGUAGE sql AS 'SELECT 1';";
+    let options = Options::new().extension("with_data", script);
+    let (source, target) = (Cluster::start(15, &options), Cluster::start(18, &options));
+    let (source, target) = (source.database("source"), target.database("target"));
+    source.psql(
+        "CREATE SCHEMA ext; CREATE EXTENSION with_data SCHEMA ext; INSERT INTO ext.\"Con fig\" VALUES ('mine', 'y'), ('\\.', NULL);
+         INSERT INTO ext.all_of_it (t) VALUES ('a'), ('b'); INSERT INTO ext.internal VALUES (2);
+         CREATE TABLE public.users (k text REFERENCES ext.\"Con fig\"); INSERT INTO public.users VALUES ('mine')",
+    );
+    offline(&source.conninfo(), &target.conninfo()).ok();
+    assert_same_schema(&source, &target);
+    let all = "SELECT * FROM ext.\"Con fig\" ORDER BY k COLLATE \"C\"; SELECT * FROM ext.all_of_it ORDER BY id; SELECT last_value, is_called FROM ext.all_of_it_id_seq";
+    assert_eq!(source.psql(all), target.psql(all));
+    assert_eq!(target.psql("SELECT a FROM ext.internal"), "1", "not marked: it comes with the extension");
+    // Again over itself.
+    offline(&source.conninfo(), &target.conninfo()).arg("--drop-target-first").ok();
+    assert_eq!(source.psql(all), target.psql(all));
 }

@@ -26,7 +26,7 @@ pub struct Options {
     settings: Vec<(String, String)>,
     hba: Vec<String>,
     files: Vec<(String, String)>,
-    mounts: Vec<(String, String)>,
+    extensions: Vec<(String, String)>,
     file_size_limit: Option<u64>,
 }
 
@@ -48,6 +48,11 @@ impl Options {
     /// A file put into the data folder, readable by the server only (`server.key`, `server.crt`, …).
     pub fn file(mut self, name: &str, content: &str) -> Self {
         self.files.push((name.into(), content.into()));
+        self
+    }
+    /// An extension of the tests' own, version 1.0, made by this script; needs a copy of the server's files.
+    pub fn extension(mut self, name: &str, script: &str) -> Self {
+        self.extensions.push((name.into(), script.into()));
         self
     }
     /// No file of the server grows past this (`ulimit -f`); at least 16 MB, or WAL cannot be written.
@@ -183,6 +188,26 @@ fn template(major: u32) -> Option<PathBuf> {
     Some(path)
 }
 
+/// A server with extensions of our own: PostgreSQL finds its files by where its binary is. Returns its bin folder.
+fn install(major: u32, place: &Path, extensions: &[(String, String)]) -> PathBuf {
+    let original = servers().join(major.to_string());
+    std::fs::create_dir_all(place).unwrap();
+    std::os::unix::fs::symlink(original.join("lib"), place.join("lib")).unwrap();
+    for folder in ["bin", "share"] {
+        run(clean("cp").arg("-a").arg(original.join(folder)).arg(place));
+    }
+    for (name, script) in extensions {
+        let folder = place.join("share/postgresql/extension");
+        std::fs::write(
+            folder.join(format!("{name}.control")),
+            "default_version = '1.0'\nrelocatable = false\n",
+        )
+        .unwrap();
+        std::fs::write(folder.join(format!("{name}--1.0.sql")), script).unwrap();
+    }
+    place.join("bin")
+}
+
 fn free_port() -> u16 {
     // Below the ephemeral range, so that no outgoing connection takes it before the server does.
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -235,7 +260,10 @@ impl Cluster {
         let mut child = clean("/bin/sh")
             .current_dir("/")
             .args(["-c", WATCHER, "pg_migrator-test-server"])
-            .arg(bin(major))
+            .arg(match options.extensions.is_empty() {
+                true => bin(major),
+                false => install(major, &dir.join("install"), &options.extensions),
+            })
             .arg(&dir)
             .arg(blocks)
             .args(drop_root)
