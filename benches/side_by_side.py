@@ -11,7 +11,8 @@ CPU seconds of the client and of both servers, the client's peak memory, and the
   tiny     10,000 small tables with a primary key and an index (--tables)
   latency  300 small tables over a link with 10 ms of round trip (--tables, --delay-ms)
 
-pgcopydb takes part where it is on PATH. `hand` is the best pipeline one can make by hand for `wide`: binary COPY through
+pgcopydb takes part where it is on PATH (Debian's is for servers up to 15: --source 15 --target 15 --tools
+/usr/lib/postgresql/15/bin). `hand` is the best pipeline one can make by hand for `wide`: binary COPY through
 a pipe per table, FREEZE in the transaction that empties the table, then all indexes at once.
 """
 
@@ -139,7 +140,7 @@ class DelayLine:
 class Bench:
     def __init__(self, args, base):
         self.args, self.base = args, base
-        self.tools = f"{servers_root()}/tools/bin"
+        self.tools = args.tools or f"{servers_root()}/tools/bin"
         self.servers = []
         for major in (args.source, args.target):
             self.servers.append(Server(major, base))
@@ -282,6 +283,7 @@ def main():
     parser.add_argument("--source", type=int, default=18, help="major of the source")
     parser.add_argument("--target", type=int, default=18, help="major of the target")
     parser.add_argument("--binary", default=f"{ROOT}/target/release/pg_migrator")
+    parser.add_argument("--tools", help="folder with psql, pg_dump, pg_restore and pgbench; pgcopydb wants its own major's")
     parser.add_argument("--only", nargs="*", help="tools to run: pg_migrator pg_restore psql pgcopydb hand")
     parser.add_argument("--json", action="store_true", help="print every run as JSON on stdout")
     args = parser.parse_args()
