@@ -15,7 +15,8 @@ pub(super) type Dependencies = (HashMap<Address, Vec<Address>>, HashMap<Address,
 
 /// Both maps.
 ///
-/// Entries of initdb's own objects are left out: an OID below 16384 (`FirstNormalObjectId`) is always there.
+/// Entries of initdb's own objects are left out: an OID below 16384 (`FirstNormalObjectId`) is always there. So are those
+/// of TOAST tables and their indexes, which come and go with their table.
 pub(super) async fn read(c: &Catalogs<'_>) -> Result<Dependencies, DumpError> {
     let rows = c
         .query(
@@ -25,7 +26,9 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Dependencies, DumpError> {
              FROM pg_depend \
              WHERE objid >= 16384 AND deptype IN ('n', 'a', 'i', 'I', 'P', 'S') \
              AND (refobjid >= 16384 OR refclassid = 'pg_namespace'::regclass OR refclassid = 'pg_extension'::regclass) \
-             AND NOT (classid = refclassid AND objid = refobjid)",
+             AND NOT (classid = refclassid AND objid = refobjid) \
+             AND NOT (classid = 'pg_class'::regclass \
+               AND objid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'pg_toast'::regnamespace))",
         )
         .await?;
     let mut depends: HashMap<Address, Vec<Address>> = HashMap::with_capacity(rows.len());

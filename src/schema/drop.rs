@@ -235,7 +235,17 @@ impl<'s> Drops<'s> {
         let mut kept: HashSet<usize> = HashSet::new();
         for (dependent, needs) in &schema.depends {
             // Entries of operator families are parts of the family, whoever added them.
-            if matches!(dependent.class, AMOP | AMPROC) || self.resolve(schema, *dependent).is_some() {
+            // So are the constraints, defaults, rules and triggers of a table that came with the extension.
+            let is_part = matches!(
+                dependent.class,
+                AMOP | AMPROC
+                    | class::ATTRDEF
+                    | class::CONSTRAINT
+                    | class::REWRITE
+                    | class::TRIGGER
+                    | class::POLICY
+            );
+            if is_part || self.resolve(schema, *dependent).is_some() {
                 continue;
             }
             let needs: Vec<usize> =
