@@ -191,7 +191,7 @@ impl<'s> Graph<'s> {
             Part::RowSecurity => " (row security)",
             Part::Refresh => " (data)",
         };
-        format!("{}{piece}", super::render::reference(object))
+        format!("{}{piece}", object.reference())
     }
 }
 

@@ -98,11 +98,6 @@ impl<'g> Context<'g> {
     }
 }
 
-/// How reports name an object.
-pub(super) fn reference(object: &Object) -> String {
-    object.reference()
-}
-
 /// The step that a node becomes.
 pub(super) fn step(context: &Context<'_>, node: usize, needs: Vec<usize>) -> Step {
     let node = &context.graph.nodes[node];
