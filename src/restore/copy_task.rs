@@ -222,8 +222,11 @@ fn closing(run: &Run, id: TaskId, moved: &[(usize, Moved)], analyze: bool) -> Ve
     let mut closing = Vec::new();
     let identity = |table: usize| run.plan.tables[table].source.identity();
     if analyze && !moved.is_empty() {
-        let tables: Vec<String> = moved.iter().map(|(table, _)| identity(*table)).collect();
-        closing.push(format!("ANALYZE {}", tables.join(", ")));
+        let alone = moved.iter().filter(|(table, _)| !run.plan.tables[*table].has_children);
+        let tables: Vec<String> = alone.map(|(table, _)| identity(*table)).collect();
+        if !tables.is_empty() {
+            closing.push(format!("ANALYZE {}", tables.join(", ")));
+        }
     }
     if !moved.is_empty() {
         let parts = moved.iter().map(|(t, _)| run.plan.tables[*t].slices.len()).max().unwrap_or(1);

@@ -57,7 +57,7 @@ impl Sequence {
     }
 
     /// The statements that make it.
-    pub fn create(&self, object: &Object, _options: &RenderOptions) -> Vec<String> {
+    pub fn create(&self, object: &Object, options: &RenderOptions) -> Vec<String> {
         if self.of_extension {
             return Vec::new();
         }
@@ -101,7 +101,9 @@ impl Sequence {
         let mut statements = vec![out];
         if let Some((_, owner)) = identity {
             statements[0].push_str("\n)");
-            if self.unlogged != owner.table_unlogged {
+            // Before 15 no sequence is unlogged, whatever its table is.
+            let can_differ = options.target_version.is_none_or(|v| v >= 150_000);
+            if can_differ && self.unlogged != owner.table_unlogged {
                 let to = if self.unlogged { "UNLOGGED" } else { "LOGGED" };
                 statements.push(format!("ALTER SEQUENCE {name} SET {to}"));
             }
@@ -224,6 +226,21 @@ mod tests {
                 "ALTER SEQUENCE s.\"it's\" SET UNLOGGED",
             ]
         );
+    }
+
+    #[test]
+    fn no_sequence_is_unlogged_on_a_target_before_15() {
+        let identity = Sequence {
+            owned_by: owner(),
+            identity: Some(Identity::Always),
+            unlogged: true,
+            ..sequence("bigint", 1, 1, i64::MAX)
+        };
+        let made = |version| {
+            let options = RenderOptions { target_version: Some(version), ..RenderOptions::default() };
+            identity.create(&object(&identity), &options).len()
+        };
+        assert_eq!((made(140_000), made(150_000)), (1, 2));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::post_data::inheritance_parents;
 use super::{BATCH_STEPS, CopyTable, PlanInput, Planner, SMALL_TABLE_BYTES, Work, index_table};
 use crate::restore::copy::{part_count, slices};
 use crate::restore::scheduler::Node;
@@ -119,6 +120,7 @@ impl Planner<'_> {
 pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
     let size_of = |a: &Address| input.sizes.get(a).copied().unwrap_or_default();
     let total = input.sizes.values().map(|s| s.bytes).sum();
+    let parents: HashSet<Address> = inheritance_parents(input.schema).into_iter().map(|(a, _)| a).collect();
     let mut tables = Vec::new();
     for object in &input.schema.objects {
         let Definition::Table(table) = &object.definition else { continue };
@@ -138,7 +140,8 @@ pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
             Some(slicing) => slices(slicing, size, part_count(size, total, input.jobs, input.split_bytes)),
             None => vec![Slice::Whole],
         };
-        tables.push(CopyTable { address: object.address, source, size, slices, ours: true });
+        let has_children = parents.contains(&object.address);
+        tables.push(CopyTable { address: object.address, source, size, slices, ours: true, has_children });
     }
     for data in &input.schema.extension_data {
         let source = CopySource {
@@ -155,6 +158,7 @@ pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
             size,
             slices: vec![Slice::Whole],
             ours: false,
+            has_children: false,
         });
     }
     tables.sort_by(|a, b| {

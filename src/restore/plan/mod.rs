@@ -36,6 +36,8 @@ pub struct CopyTable {
     pub slices: Vec<Slice>,
     /// Whether this migration creates the table: then nobody else's rows are in it, and it may be emptied.
     pub ours: bool,
+    /// Whether others inherit from it: `ANALYZE` of it reads them too, and so comes when all of them are complete.
+    pub has_children: bool,
 }
 
 /// One unit of work for a connection pair.

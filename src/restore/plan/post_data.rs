@@ -1,7 +1,7 @@
 //! The post-data section's tasks: indexes and keys, foreign keys and what else is cheap, statistics, grants,
 //! materialized views.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{BATCH_STEPS, Planner, SMALL_TABLE_BYTES, Work, index_table};
 use crate::restore::scheduler::{Node, TaskId};
@@ -146,7 +146,10 @@ impl Planner<'_> {
         for t in 0..self.tables.len() {
             let table = &self.tables[t];
             let large = table.slices.len() > 1 || table.size.bytes > SMALL_TABLE_BYTES;
-            if !large || (recursive && partitions.parent_of.contains_key(&table.address)) {
+            if !large
+                || table.has_children
+                || (recursive && partitions.parent_of.contains_key(&table.address))
+            {
                 continue;
             }
             let address = table.address;
@@ -210,6 +213,11 @@ impl Planner<'_> {
 
     fn analyze_parents(&mut self, barrier: TaskId) {
         let only = if self.input.target_version >= 180_000 { "ONLY " } else { "" };
+        for (address, name) in inheritance_parents(self.input.schema) {
+            let node =
+                Node { needs: vec![barrier], locks: vec![(address, LockNeed::Exclusive)], cost: 1 << 20 };
+            self.task(Work::Analyze(vec![format!("{only}{name}")]), node);
+        }
         let partitions = partitions(self.input.schema);
         for root in partitions.roots {
             let identity = format!("{only}{}", root.1);
@@ -255,6 +263,20 @@ fn levels(steps: &[Step], left: &[usize], heavy: &HashSet<usize>) -> HashMap<usi
         levels.insert(i, level.unwrap_or(0));
     }
     levels
+}
+
+/// Tables that others inherit from, partitioned ones apart, with their quoted names.
+///
+/// `ANALYZE` of one samples its children, and from 18 on analyzes them unless told `ONLY`. Inside a bundle's
+/// transaction that would wait for another bundle's, which may wait for this one.
+pub(super) fn inheritance_parents(schema: &Schema) -> BTreeMap<Address, String> {
+    let tables = schema.objects.iter().filter_map(|o| match &o.definition {
+        Definition::Table(table) => Some(table),
+        _ => None,
+    });
+    let ours: HashSet<Address> = schema.objects.iter().map(|o| o.address).collect();
+    let parents = tables.flat_map(|t| &t.inherits).filter(|parent| ours.contains(&parent.address));
+    parents.map(|parent| (parent.address, parent.name.clone())).collect()
 }
 
 struct Partitions {
