@@ -40,6 +40,33 @@ fn kitchen_sink_18_to_18() {
     kitchen_sink(18, 18);
 }
 
+/// Shapes that the kitchen sink has no room for.
+fn odd_combinations(from: u32, to: u32) {
+    let pair = pair(from, to, &["odd_combinations.sql"]);
+    // Twice, because several bundles at once have to get past each other's locks.
+    for _ in 0..2 {
+        pair.offline().arg("--drop-target-first").ok();
+    }
+    assert_same(&pair.source, &pair.target);
+    let inherited = "SELECT count(*) FROM pg_stats WHERE inherited AND schemaname = 'h' AND tablename = 'p1'";
+    assert_ne!(pair.target.psql(inherited).trim(), "0", "statistics of a parent with its children");
+}
+
+#[test]
+fn odd_combinations_13_to_18() {
+    odd_combinations(13, 18);
+}
+
+#[test]
+fn odd_combinations_15_to_15() {
+    odd_combinations(15, 15);
+}
+
+#[test]
+fn odd_combinations_18_to_18() {
+    odd_combinations(18, 18);
+}
+
 fn nasty_data(from: u32, to: u32) {
     let pair = pair(from, to, &["nasty_data.sql"]);
     pair.offline().arg("--split-bytes").arg("64kB").ok();

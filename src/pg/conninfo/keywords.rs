@@ -85,7 +85,9 @@ pub(super) fn fill_from_environment(settings: &mut Settings, env: &Environment) 
     }
 }
 
-/// Refuses what was asked for and cannot be done; what is harmless without effect is left alone.
+/// Refuses what was asked for and cannot be done; what is harmless without effect is left alone: `sslcompression`,
+/// which libpq does not heed either, and `krbsrvname`, `gsslib` and `gssdelegation`, because a server that wants a GSSAPI
+/// login is refused anyway. `requirepeer` is refused where the hosts are known, for it concerns sockets only.
 pub(super) fn refuse_unsupported(settings: &Settings) -> Result<(), ConnInfoError> {
     let set = |k: &str| settings.get(k).is_some_and(|v| !v.is_empty());
     let refuse = |keyword, reason| Err(ConnInfoError::Unsupported { keyword, reason });

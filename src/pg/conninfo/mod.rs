@@ -109,6 +109,11 @@ impl ConnInfo {
         let user = user.ok_or(ConnInfoError::NoUser)?;
         let dbname = text("dbname").cloned().unwrap_or_else(|| user.clone());
         let mut hosts = hosts(settings)?;
+        if text("requirepeer").is_some() && hosts.iter().any(|h| matches!(h.place, Place::Unix(_))) {
+            let reason =
+                Some("who owns a server's socket is not looked at; use sslmode=verify-full over TCP");
+            return Err(ConnInfoError::Unsupported { keyword: "requirepeer", reason });
+        }
         match text("password") {
             Some(password) => {
                 hosts.iter_mut().for_each(|h| h.password = Some(Secret::new(password.as_str())));

@@ -107,6 +107,8 @@ fn words_are_checked() {
         ("sslpassword=x", "not supported"),
         ("sslcrl=/x", "not supported"),
         ("oauth_issuer=x", "not supported"),
+        ("host=/tmp requirepeer=postgres", "\"requirepeer\""),
+        ("host=h,@x requirepeer=postgres", "\"requirepeer\""),
     ] {
         assert!(refusal(text).contains(expected), "{text}: {}", refusal(text));
     }
@@ -116,7 +118,13 @@ fn words_are_checked() {
     assert_eq!(some, AuthMethods { password: false, md5: true, scram: true, none: false });
     let not = read("require_auth=!password,!none").unwrap().require_auth;
     assert_eq!(not, AuthMethods { password: false, md5: true, scram: true, none: false });
-    for harmless in ["gssencmode=prefer", "krbsrvname=x", "replication=false", "client_encoding=auto"] {
+    for harmless in [
+        "gssencmode=prefer",
+        "krbsrvname=x",
+        "replication=false",
+        "client_encoding=auto",
+        "host=h requirepeer=postgres", // libpq heeds it on sockets only
+    ] {
         assert!(read(harmless).is_ok(), "{harmless}");
     }
 }
