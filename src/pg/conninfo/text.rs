@@ -13,6 +13,10 @@ pub(super) fn parse(text: &str) -> Result<Settings, ConnInfoError> {
     let uri = ["postgresql://", "postgres://"].iter().find_map(|p| text.strip_prefix(p));
     match uri {
         Some(rest) => parse_uri(rest),
+        // Another program's URI is no database's name, and would be shown as one, its password included.
+        None if text.contains("://") && !text.trim_start().contains(|c: char| c == '=' || c.is_whitespace()) => {
+            Err(ConnInfoError::Uri("it must begin with postgresql://"))
+        }
         None if !text.contains('=') => {
             let name = text.trim();
             Ok(Settings::from_iter((!name.is_empty()).then(|| ("dbname", name.to_owned()))))
