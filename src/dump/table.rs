@@ -47,6 +47,9 @@ fn tables_sql(c: &Catalogs<'_>) -> String {
            c.relpersistence = 'u' AS unlogged, CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END AS of_type, \
            CASE WHEN c.relispartition THEN pg_get_expr(c.relpartbound, c.oid) END AS bound, \
            CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partition_key, \
+           EXISTS (SELECT FROM pg_partitioned_table p JOIN pg_opclass o ON o.oid = ANY (p.partclass) \
+             WHERE p.partrelid = c.oid AND p.partstrat = 'h' AND o.opcnamespace = 'pg_catalog'::regnamespace \
+               AND o.opcname IN ('enum_ops', 'array_ops', 'record_ops', 'range_ops', 'multirange_ops')) AS hash_differs, \
            c.reloptions, x.reloptions AS toast_options, {access_method} AS access_method, s.spcname, \
            {with_oids} AS with_oids, c.relrowsecurity, c.relforcerowsecurity, c.relreplident::text AS replident, \
            c.relpages, c.reltuples, coalesce(x.relpages, 0) AS toast_pages \
@@ -69,6 +72,7 @@ fn to_object(row: &Row, parents: Vec<Relative>) -> Result<Object, DumpError> {
         unlogged: row.get("unlogged")?,
         of_type: row.get("of_type")?,
         partition_key: row.get("partition_key")?,
+        hash_differs: row.get("hash_differs")?,
         options: storage_options(&row.get::<Option<Vec<String>>>("reloptions")?.unwrap_or_default(), ""),
         toast_options: storage_options(
             &row.get::<Option<Vec<String>>>("toast_options")?.unwrap_or_default(),

@@ -41,6 +41,10 @@ pub struct CopySource {
     pub binary: bool,
     /// A `WHERE …` clause, possibly empty.
     pub condition: String,
+    /// The partitioned table, quoted and qualified, that the rows enter through on the target ([`super::routing`]).
+    pub through: Option<String>,
+    /// It is a partitioned table, read with all its partitions.
+    pub partitioned: bool,
 }
 
 impl CopySource {
@@ -88,7 +92,15 @@ impl CopySource {
                 if terms.is_empty() { String::new() } else { format!("WHERE {}", terms.join(" AND ")) }
             }
         };
-        if condition.is_empty() {
+        if self.partitioned {
+            // COPY itself reads no partitioned table.
+            format!(
+                "COPY (SELECT {} FROM {} {condition}) TO STDOUT ({})",
+                self.names(),
+                self.identity(),
+                self.format()
+            )
+        } else if condition.is_empty() {
             // Reads this table alone, not its children, and is the cheaper plan.
             format!("COPY {}{} TO STDOUT ({})", self.identity(), self.column_list(), self.format())
         } else {
@@ -104,7 +116,8 @@ impl CopySource {
     /// The statement that writes on the target. `freeze`: the table was created or emptied in this transaction.
     pub fn copy_from(&self, freeze: bool) -> String {
         let freeze = if freeze { ", FREEZE" } else { "" };
-        format!("COPY {}{} FROM STDIN ({}{freeze})", self.identity(), self.column_list(), self.format())
+        let into = self.through.clone().unwrap_or_else(|| self.identity());
+        format!("COPY {into}{} FROM STDIN ({}{freeze})", self.column_list(), self.format())
     }
 }
 
@@ -119,6 +132,8 @@ mod tests {
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
             binary: true,
             condition: String::new(),
+            through: None,
+            partitioned: false,
         }
     }
 
@@ -127,6 +142,15 @@ mod tests {
         let s = source(&["a", "B"]);
         assert_eq!(s.copy_to(&Slice::Whole), r#"COPY s."T x" (a, "B") TO STDOUT (FORMAT binary)"#);
         assert_eq!(s.copy_from(true), r#"COPY s."T x" (a, "B") FROM STDIN (FORMAT binary, FREEZE)"#);
+    }
+
+    #[test]
+    fn rows_may_enter_through_another_table() {
+        let s = CopySource { through: Some("s.root".into()), ..source(&["a"]) };
+        assert_eq!(s.copy_to(&Slice::Whole), r#"COPY s."T x" (a) TO STDOUT (FORMAT binary)"#);
+        assert_eq!(s.copy_from(false), "COPY s.root (a) FROM STDIN (FORMAT binary)");
+        let all = CopySource { partitioned: true, ..source(&["a"]) };
+        assert_eq!(all.copy_to(&Slice::Whole), r#"COPY (SELECT a FROM s."T x" ) TO STDOUT (FORMAT binary)"#);
     }
 
     #[test]

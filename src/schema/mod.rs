@@ -29,6 +29,7 @@ pub mod order;
 mod policy;
 pub mod quote;
 mod range;
+pub mod routing;
 mod rule;
 pub mod script;
 mod sequence;

@@ -28,6 +28,9 @@ pub struct Table {
     pub partition_of: Option<PartitionOf>,
     /// `RANGE (a, b)`, `LIST (…)`, `HASH (…)` of a partitioned table.
     pub partition_key: Option<String>,
+    /// Partitioned by a hash in which OIDs take part (an enum's value hashes as its OID): on another server the same row
+    /// belongs to another partition. See [`super::routing`].
+    pub hash_differs: bool,
     /// Storage options as they stand between the parentheses of `WITH (…)`.
     pub options: Vec<String>,
     /// Those of its TOAST table, with their `toast.` prefix.

@@ -6,6 +6,7 @@
 
 mod hash;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,7 +19,8 @@ pub use hash::{Fingerprint, RowHasher};
 
 use crate::error::ExitCode;
 use crate::pg::{ConnectError, PumpError, Server, Sink, SqlError, Wire, pump};
-use crate::schema::{CopySource, Definition, Schema, Slice, TableKind};
+use crate::schema::routing::routed;
+use crate::schema::{Address, CopySource, Definition, Object, Schema, Slice, TableKind};
 
 /// Verify could not be carried out.
 #[derive(Debug, Error)]
@@ -100,18 +102,26 @@ async fn open(server: &Server, encoding: &str) -> Result<Wire, VerifyError> {
     Ok(wire)
 }
 
+/// Every table with rows of its own; partitions whose rows may be spread otherwise on the target, as the one table that
+/// they belong to.
 fn tables(schema: &Schema) -> Vec<CopySource> {
-    let copied = |object: &crate::schema::Object| match &object.definition {
-        Definition::Table(table) if table.kind != TableKind::Partitioned => Some(CopySource {
+    let routed = routed(schema);
+    let together: HashSet<Address> = routed.values().copied().collect();
+    let compared = |object: &Object| {
+        let Definition::Table(table) = &object.definition else { return None };
+        let partitioned = together.contains(&object.address);
+        let on_its_own = table.kind != TableKind::Partitioned && !routed.contains_key(&object.address);
+        (partitioned || on_its_own).then(|| CopySource {
             namespace: object.namespace.clone().unwrap_or_default(),
             name: object.name.clone(),
             columns: table.copied_columns().map(|c| c.name.clone()).collect(),
             binary: table.binary_safe(),
             condition: String::new(),
-        }),
-        _ => None,
+            through: None,
+            partitioned,
+        })
     };
-    schema.objects.iter().filter_map(copied).collect()
+    schema.objects.iter().filter_map(compared).collect()
 }
 
 fn report(

@@ -162,13 +162,21 @@ fn rows_of_hash_partitions_by_enum_find_their_new_partition() {
         CREATE TABLE by_enum_0 PARTITION OF by_enum FOR VALUES WITH (MODULUS 3, REMAINDER 0);
         CREATE TABLE by_enum_1 PARTITION OF by_enum FOR VALUES WITH (MODULUS 3, REMAINDER 1);
         CREATE TABLE by_enum_2 PARTITION OF by_enum FOR VALUES WITH (MODULUS 3, REMAINDER 2);
-        INSERT INTO by_enum SELECT c, g FROM unnest(enum_range(NULL::color)) c, generate_series(1, 20) g";
+        INSERT INTO by_enum SELECT c, g FROM unnest(enum_range(NULL::color)) c, generate_series(1, 20000) g;
+        CREATE INDEX ON by_enum (n); CREATE INDEX ON by_enum_1 (c); ALTER TABLE by_enum_2 ADD CHECK (n > 0);
+        CREATE TABLE below (c color[], n int) PARTITION BY LIST (n);
+        CREATE TABLE below_1 PARTITION OF below FOR VALUES IN (1) PARTITION BY HASH (c);
+        CREATE TABLE below_1_0 PARTITION OF below_1 FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+        CREATE TABLE below_1_1 PARTITION OF below_1 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+        CREATE TABLE below_2 PARTITION OF below FOR VALUES IN (2);
+        INSERT INTO below SELECT ARRAY[c, 'red'], 1 + g % 2 FROM unnest(enum_range(NULL::color)) c, generate_series(1, 5) g";
     let pair = pair_with(15, 18, script);
     // OIDs on the target that differ from the source's.
     pair.target.psql("CREATE TYPE other AS ENUM ('a', 'b', 'c'); DROP TYPE other");
     pair.offline().ok();
-    let all = "SELECT c, n FROM by_enum ORDER BY 1, 2";
+    let all = "SELECT c, n FROM by_enum ORDER BY 1, 2; SELECT c, n FROM below ORDER BY 1, 2";
     assert_eq!(pair.source.psql(all), pair.target.psql(all));
+    assert_verified(&pair);
 }
 
 #[test]

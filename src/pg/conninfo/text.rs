@@ -14,7 +14,9 @@ pub(super) fn parse(text: &str) -> Result<Settings, ConnInfoError> {
     match uri {
         Some(rest) => parse_uri(rest),
         // Another program's URI is no database's name, and would be shown as one, its password included.
-        None if text.contains("://") && !text.trim_start().contains(|c: char| c == '=' || c.is_whitespace()) => {
+        None if text.contains("://")
+            && !text.trim_start().contains(|c: char| c == '=' || c.is_whitespace()) =>
+        {
             Err(ConnInfoError::Uri("it must begin with postgresql://"))
         }
         None if !text.contains('=') => {

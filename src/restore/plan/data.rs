@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::post_data::inheritance_parents;
 use super::{BATCH_STEPS, CopyTable, PlanInput, Planner, SMALL_TABLE_BYTES, Work, index_table};
 use crate::restore::copy::{part_count, slices};
-use crate::restore::scheduler::Node;
+use crate::restore::scheduler::{Node, TaskId};
+use crate::schema::routing::routed;
 use crate::schema::{Address, CopySource, Definition, Section, Slice, TableKind, class};
 
 /// A bundle holds at most this many bytes and tables: its transaction keeps a lock per table and index.
@@ -21,7 +22,9 @@ impl Planner<'_> {
         for i in 0..self.tables.len() {
             let (address, bytes, parts) =
                 (self.tables[i].address, self.tables[i].size.bytes, self.tables[i].slices.len());
-            if parts <= 1 && bytes <= SMALL_TABLE_BYTES {
+            // What enters through another table rides with nothing: its rows end up elsewhere.
+            let routed = self.tables[i].source.through.is_some();
+            if parts <= 1 && bytes <= SMALL_TABLE_BYTES && !routed {
                 small.push(i);
                 continue;
             }
@@ -31,10 +34,26 @@ impl Planner<'_> {
                 self.table_tasks.entry(address).or_default().push(id);
             }
         }
+        self.join_routed();
         self.bundles(&small);
         self.large_objects_and_values();
         let needs = (0..self.tasks.len()).collect();
         self.data_complete = self.task(Work::Barrier, Node { needs, ..Node::default() });
+    }
+
+    /// Tables whose rows enter through one table are complete together, because any of them may get any of the rows.
+    fn join_routed(&mut self) {
+        let mut together: HashMap<String, Vec<TaskId>> = HashMap::new();
+        for table in &self.tables {
+            if let (Some(root), Some(tasks)) = (&table.source.through, self.table_tasks.get(&table.address)) {
+                together.entry(root.clone()).or_default().extend(tasks);
+            }
+        }
+        for table in &self.tables {
+            if let Some(tasks) = table.source.through.as_ref().and_then(|root| together.get(root)) {
+                self.table_tasks.insert(table.address, tasks.clone());
+            }
+        }
     }
 
     fn bundles(&mut self, small: &[usize]) {
@@ -121,6 +140,9 @@ pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
     let size_of = |a: &Address| input.sizes.get(a).copied().unwrap_or_default();
     let total = input.sizes.values().map(|s| s.bytes).sum();
     let parents: HashSet<Address> = inheritance_parents(input.schema).into_iter().map(|(a, _)| a).collect();
+    let routed = routed(input.schema);
+    let names: HashMap<Address, String> =
+        input.schema.objects.iter().map(|o| (o.address, o.qualified_name())).collect();
     let mut tables = Vec::new();
     for object in &input.schema.objects {
         let Definition::Table(table) = &object.definition else { continue };
@@ -133,15 +155,18 @@ pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
             binary: table.binary_safe_to(input.target_version),
             columns: table.copied_columns().map(|c| c.name.clone()).collect(),
             condition: String::new(),
+            through: routed.get(&object.address).and_then(|root| names.get(root)).cloned(),
+            partitioned: false,
         };
         let size = size_of(&object.address);
+        let ours = source.through.is_none();
         let slices = match input.slicing.get(&object.address) {
-            _ if size.blocks == 0 => Vec::new(),
+            _ if size.blocks == 0 && ours => Vec::new(),
             Some(slicing) => slices(slicing, size, part_count(size, total, input.jobs, input.split_bytes)),
             None => vec![Slice::Whole],
         };
         let has_children = parents.contains(&object.address);
-        tables.push(CopyTable { address: object.address, source, size, slices, ours: true, has_children });
+        tables.push(CopyTable { address: object.address, source, size, slices, ours, has_children });
     }
     for data in &input.schema.extension_data {
         let source = CopySource {
@@ -150,6 +175,8 @@ pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
             columns: data.columns.clone(),
             binary: false,
             condition: data.condition.clone(),
+            through: None,
+            partitioned: false,
         };
         let size = size_of(&data.address);
         tables.push(CopyTable {

@@ -34,7 +34,8 @@ pub struct CopyTable {
     pub size: TableSize,
     /// Slices it is copied in; empty where the table has no block and so no row.
     pub slices: Vec<Slice>,
-    /// Whether this migration creates the table: then nobody else's rows are in it, and it may be emptied.
+    /// Whether all its rows come from its own copy: then it may be emptied first. Not so for an extension's table, and
+    /// where rows enter through a partitioned table.
     pub ours: bool,
     /// Whether others inherit from it: `ANALYZE` of it reads them too, and so comes when all of them are complete.
     pub has_children: bool,
