@@ -23,7 +23,7 @@
 //!  main.rs          argv → exit code
 //!  cli              raw arguments → checked config; one file per command; what is printed
 //!  migration        the state machine: alone knows the order of the phases
-//!  ── rooms ──────  validate, snapshot, dump, restore, verify, bench: none imports another
+//!  ── rooms ──────  validate, snapshot, dump, restore, verify: none imports another
 //!  ── floor ──────  journal ► pg ► schema ► progress, config ► error: each uses only what stands right of it
 //! ```
 //!
