@@ -16,23 +16,17 @@ impl Wire {
         self.send(bytes).await.map_err(|e| SqlError::broken(self.side, what, &e))
     }
 
-    /// The next message if it is there, without waiting for the server.
-    pub async fn try_message(&mut self, what: &str) -> Result<Option<Message>, SqlError> {
-        if !self.holds_message() {
-            self.try_fill().map_err(|e| SqlError::broken(self.side, what, &e))?;
-            if !self.holds_message() {
+    /// The next message if it is there, without waiting for the server: neither for a message's end, nor for what
+    /// follows a notice.
+    pub fn try_message(&mut self, what: &str) -> Result<Option<Message>, SqlError> {
+        loop {
+            if let Some(message) = self.buffered_message(what)? {
+                return Ok(Some(message));
+            }
+            if !self.try_fill().map_err(|e| SqlError::broken(self.side, what, &e))? {
                 return Ok(None);
             }
         }
-        // A whole message is in the buffer, so this does not wait, unless it is one that is passed over.
-        self.next_message(what).await.map(Some)
-    }
-
-    fn holds_message(&self) -> bool {
-        self.buffer().first_chunk::<5>().is_some_and(|[_, a, b, c, d]| {
-            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-            self.buffer().len() > length
-        })
     }
 
     /// Reads the rest of one query's answer; the server's error is returned once it is ready for the next.

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 
 use super::message::{Decoded, Message, decode, rows_of_tag};
 use super::{CancelHandle, ConnectError, Server, SqlError, Stream, frames::FrameScanner};
@@ -97,24 +97,54 @@ impl Wire {
 
     /// Reads what is there without waiting; whether anything was.
     pub fn try_fill(&mut self) -> io::Result<bool> {
-        let mut chunk = [0; 8192];
-        let mut read = ReadBuf::new(&mut chunk);
-        let mut cx = Context::from_waker(Waker::noop());
-        match Pin::new(&mut self.stream).poll_read(&mut cx, &mut read) {
+        match self.poll_fill(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Err(e)) => Err(e),
-            Poll::Ready(Ok(())) if read.filled().is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
-            Poll::Ready(Ok(())) => {
-                self.buffer.extend_from_slice(read.filled());
-                Ok(true)
+            Poll::Ready(read) => read.map(|()| true),
+        }
+    }
+
+    /// Sends bytes as they are. Where the server takes no more, what it says meanwhile is read into the buffer: a
+    /// server that waits for its answers to be read does not read on, and both would wait for ever.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut left = bytes;
+        std::future::poll_fn(|cx| self.poll_send(cx, &mut left)).await
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, left: &mut &[u8]) -> Poll<io::Result<()>> {
+        loop {
+            let sent = match left.is_empty() {
+                true => Pin::new(&mut self.stream).poll_flush(cx).map_ok(|()| None),
+                false => Pin::new(&mut self.stream).poll_write(cx, left).map_ok(Some),
+            };
+            match sent {
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Ready(Ok(None)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(Some(0))) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(Some(n))) => *left = &left[n..],
+                Poll::Pending => match self.poll_fill(cx) {
+                    // Both ends wait: whichever stirs first wakes this task.
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(read) => read?,
+                },
             }
         }
     }
 
-    /// Sends bytes as they are.
-    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes).await?;
-        self.stream.flush().await
+    /// Reads once into the buffer; the end of the stream is an error.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut chunk = [0; 8192];
+        let mut read = ReadBuf::new(&mut chunk);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            Poll::Ready(Ok(())) if read.filled().is_empty() => {
+                Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+            }
+            Poll::Ready(Ok(())) => {
+                self.buffer.extend_from_slice(read.filled());
+                Poll::Ready(Ok(()))
+            }
+        }
     }
 
     /// `sql` as a simple Query message.
@@ -136,25 +166,32 @@ impl Wire {
     /// caller reads on to ReadyForQuery (see [`Wire::resync`]). Not for bulk COPY data: a frame is held whole.
     pub async fn next_message(&mut self, what: &str) -> Result<Message, SqlError> {
         loop {
-            if let Some((kind, body)) = self.take_message(what)? {
-                match decode(self.side, what, kind, body) {
-                    Decoded::Message(message) => {
-                        if let Message::ReadyForQuery(status) = message {
-                            self.status = status;
-                        }
-                        return Ok(message);
+            match self.buffered_message(what)? {
+                Some(message) => return Ok(message),
+                None => self.fill().await.map_err(|e| SqlError::broken(self.side, what, &e))?,
+            };
+        }
+    }
+
+    /// The next message, if all of it is in the buffer; notices and the like are passed over.
+    pub(super) fn buffered_message(&mut self, what: &str) -> Result<Option<Message>, SqlError> {
+        while let Some((kind, body)) = self.take_message(what)? {
+            match decode(self.side, what, kind, body) {
+                Decoded::Message(message) => {
+                    if let Message::ReadyForQuery(status) = message {
+                        self.status = status;
                     }
-                    Decoded::Error(e) => return Err(*e),
-                    Decoded::Aside => {}
-                    Decoded::Unknown => {
-                        let text = format!("unexpected message {:?} from the server", char::from(kind));
-                        return Err(SqlError::local(self.side, what, text));
-                    }
+                    return Ok(Some(message));
                 }
-            } else {
-                self.fill().await.map_err(|e| SqlError::broken(self.side, what, &e))?;
+                Decoded::Error(e) => return Err(*e),
+                Decoded::Aside => {}
+                Decoded::Unknown => {
+                    let text = format!("unexpected message {:?} from the server", char::from(kind));
+                    return Err(SqlError::local(self.side, what, text));
+                }
             }
         }
+        Ok(None)
     }
 
     /// Splits the first whole message off the buffer.

@@ -324,7 +324,7 @@ impl Sink for TargetSink<'_, '_> {
         self.rows += rows;
         self.bytes += chunk.len() as u64;
         self.transaction.wire().send_bytes("copying", &chunk).await?;
-        if self.transaction.check().await? {
+        if self.transaction.check()? {
             return Err(PumpError::Refused);
         }
         if self.bytes >= PROGRESS_BYTES {

@@ -42,9 +42,9 @@ impl<'a> Transaction<'a> {
     }
 
     /// Takes in what has already arrived, without waiting; `true` once a statement has failed.
-    pub async fn check(&mut self) -> Result<bool, SqlError> {
+    pub fn check(&mut self) -> Result<bool, SqlError> {
         loop {
-            match self.wire.try_message(WHAT).await {
+            match self.wire.try_message(WHAT) {
                 Ok(Some(message)) => self.take(Ok(message))?,
                 Ok(None) => return Ok(self.failed.is_some()),
                 Err(error) => self.take(Err(error))?,
