@@ -140,7 +140,10 @@ impl Report {
 
 impl From<Finding> for Report {
     fn from(finding: Finding) -> Self {
-        Report::new(vec![finding], None)
+        // What breaks off while it is read is that server's fault, whichever question it was.
+        let unread = matches!(finding.code, "unreadable" | "schema-unreadable");
+        let side = finding.side.filter(|_| unread);
+        Report::new(vec![finding], side)
     }
 }
 
