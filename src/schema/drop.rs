@@ -40,6 +40,8 @@ struct Drops<'s> {
     parts: Vec<Part>,
     index: HashMap<Address, usize>,
     part_index: HashMap<Address, usize>,
+    /// Indexes and keys that are partitions of others: they go with those alone, which need the same.
+    attached: HashSet<Address>,
 }
 
 /// The statements that drop everything in `schema`, the target's own model. `everything`: it was read without a filter, so
@@ -114,6 +116,16 @@ impl<'s> Drops<'s> {
         let owner = object.parent.and_then(|p| self.index.get(&p)).copied();
         let own = self.index.get(&object.address).copied();
         let name = object.qualified_name();
+        let attaches_to = match &object.definition {
+            Definition::Index(index) => index.attaches_to(),
+            Definition::Constraint(constraint) => constraint.attaches_to(),
+            _ => None,
+        };
+        if let (Some(_), Some(owner)) = (attaches_to, owner) {
+            self.attached.insert(object.address);
+            self.index.insert(object.address, owner);
+            return;
+        }
         let mut parts: Vec<(Address, Option<usize>, String)> = Vec::new();
         match &object.definition {
             Definition::Index(_) => {
@@ -203,6 +215,9 @@ impl<'s> Drops<'s> {
         }
         let mut found = Vec::new();
         for (dependent, needs) in &schema.depends {
+            if self.attached.contains(dependent) {
+                continue;
+            }
             let Some((node, part)) = self.resolve(schema, *dependent) else { continue };
             for need in needs.iter().filter_map(|&a| self.resolve(schema, a)) {
                 if need.0 != node {
