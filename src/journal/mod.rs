@@ -6,11 +6,13 @@
 //! Invariant: each write rides in the transaction of the work it records, so the journal never says more or less
 //! than what is there. It is dropped at the end of a finished migration.
 
+mod claim;
 mod leftover;
 mod statements;
 
 use thiserror::Error;
 
+pub use claim::{PRESENCE, claim, claimed_by};
 pub use leftover::{Leftover, leftover};
 pub use statements::{
     SCHEMA, drop_journal, objects_created, phase_entered, relation_done, task_done, task_failed,

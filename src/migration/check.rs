@@ -3,6 +3,7 @@
 //! Invariant: nothing is changed on either side; what is locked to be read is let go with the session.
 
 use super::Config;
+use super::cancels::Cancels;
 use super::leftover::{self, Earlier};
 use crate::dump;
 use crate::pg::{BEGIN_READER, Session};
@@ -12,7 +13,7 @@ use crate::validate::{self, Asked, Finding, Report, Severity};
 /// Looks at both servers and says everything that would stop or disturb the migration. A server that cannot be
 /// reached is a finding too; the other one is looked at all the same. Nothing is locked.
 pub async fn run(config: &Config) -> Report {
-    look(config, Locking::No).await.report
+    look(config, Locking::No, &Cancels::default()).await.report
 }
 
 /// Whether tables are locked before the model is read: needed by who goes on from it.
@@ -33,12 +34,13 @@ pub(super) struct Examined {
 }
 
 /// As [`run`], with what an offline migration goes on from.
-pub(super) async fn examine(config: &Config) -> Examined {
-    look(config, Locking::Yes).await
+pub(super) async fn examine(config: &Config, cancels: &Cancels) -> Examined {
+    look(config, Locking::Yes, cancels).await
 }
 
-async fn look(config: &Config, locking: Locking) -> Examined {
+async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined {
     let (source, target) = tokio::join!(config.source.connect(), config.target.connect());
+    [&source, &target].into_iter().flatten().for_each(|session| cancels.add(session));
     let earlier = match (&source, &target) {
         (Ok(source), Ok(target)) => leftover::judge(config, source, target).await,
         _ => Earlier::None,

@@ -20,12 +20,16 @@ pub(super) async fn source_identity(source: &Session) -> Result<(String, String)
         .await?;
     let database: String = rows.first().map(|row| row.get("name")).transpose()?.unwrap_or_default();
     // A role without the right to read it can still migrate; the journal then tells sources apart by name alone.
+    // Asked first: an error would end the transaction that holds the snapshot.
+    let sql = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') AS may";
+    let rows = source.query("reading the right to read the system identifier", sql).await?;
+    let may: bool = rows.first().map(|row| row.get("may")).transpose()?.unwrap_or(false);
+    if !may {
+        return Ok(("unknown".to_owned(), database));
+    }
     let sql = "SELECT system_identifier::text AS id FROM pg_catalog.pg_control_system()";
-    let identifier = match source.query("reading the system identifier", sql).await {
-        Ok(rows) => rows.first().map(|row| row.get("id")).transpose()?.unwrap_or_default(),
-        Err(e) if e.is_broken() => return Err(e),
-        Err(_) => "unknown".to_owned(),
-    };
+    let rows = source.query("reading the system identifier", sql).await?;
+    let identifier = rows.first().map(|row| row.get("id")).transpose()?.unwrap_or_default();
     Ok((identifier, database))
 }
 
@@ -51,6 +55,9 @@ async fn examine(config: &Config, source: &Session, target: &Session) -> Result<
     let unreadable = |e: &SqlError| Box::new(Finding::unreadable(e));
     let leftover = journal::leftover(target).await.map_err(|e| unreadable(&e.0))?;
     let Some(leftover) = leftover else { return Ok(Earlier::None) };
+    if let Some(pid) = journal::claimed_by(target).await.map_err(|e| unreadable(&e.0))? {
+        return Err(Box::new(under_way(Some(pid))));
+    }
     if config.restore.drop_target_first {
         return Ok(Earlier::Ours); // whatever it says, it goes
     }
@@ -92,6 +99,19 @@ async fn examine(config: &Config, source: &Session, target: &Session) -> Result<
             .about(others[0].clone())
             .mend("move what is to be kept elsewhere, or drop it all with --drop-target-first"),
     ))
+}
+
+/// Two runs would take each other's work for an interrupted run's.
+pub(super) fn under_way(pid: Option<i32>) -> Finding {
+    let finding =
+        Finding::error("migration-under-way", "another run of a migration into this database is under way");
+    let finding = finding.on(Side::Target).about("schema _pg_migrator".to_owned());
+    match pid {
+        Some(pid) => finding.mend(format!(
+            "wait for its end; if it was killed and the server has not noticed: SELECT pg_terminate_backend({pid})"
+        )),
+        None => finding.mend("wait for its end"),
+    }
 }
 
 /// How far a migration reaches on the target: the schemas and extensions that the source has. What else the target

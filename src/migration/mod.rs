@@ -4,6 +4,7 @@
 //! other. Invariant: nothing is changed on the target before Validate found no error, and whatever way a
 //! migration ends, the source holds no transaction, snapshot or lock of ours.
 
+mod cancels;
 pub mod check;
 pub mod compare;
 mod error;

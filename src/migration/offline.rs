@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use tokio::sync::watch;
 
+use super::cancels::Cancels;
 use super::check::{self, Examined};
 use super::tracker::Tracker;
 use super::{Config, Error, leftover};
@@ -18,7 +19,7 @@ use crate::restore::{self, Outcome, Totals};
 use crate::schema::drop::drop_plan;
 use crate::schema::{Address, Definition, Object, RenderOptions, Schema, order};
 use crate::snapshot::Snapshot;
-use crate::validate::Severity;
+use crate::validate::{Report, Severity};
 
 /// Runs an offline migration to its end. `shutdown` holds the number of interrupts so far: the first one stops the
 /// work at once, cleanly.
@@ -33,12 +34,19 @@ pub async fn run(
 ) -> Result<Summary, Error> {
     let mut tracker = Tracker::new(reporter);
     let mut interrupts = shutdown.clone();
+    let cancels = Cancels::default();
     let prepared = tokio::select! {
-        prepared = prepare(&config, &mut tracker) => Some(prepared?),
+        prepared = prepare(&config, &mut tracker, &cancels) => Some(prepared?),
         Ok(_) = shutdown.wait_for(|&n| n > 0) => None,
     };
-    let Some(prepared) = prepared else { return Err(interrupted(&tracker, Totals::default())) };
-    let totals = restore(&config, &mut tracker, prepared, &mut interrupts).await?;
+    let restored = match prepared {
+        Some(prepared) => restore(&config, &mut tracker, prepared, &mut interrupts).await,
+        None => Err(interrupted(&tracker, Totals::default())),
+    };
+    if matches!(restored, Err(Error::Interrupted { .. })) {
+        cancels.all().await;
+    }
+    let totals = restored?;
     tracker.leave();
     Ok(tracker.summary(totals))
 }
@@ -58,9 +66,9 @@ struct Prepared {
 }
 
 /// Validate, PrepareSnapshot, Dump: nothing is changed yet.
-async fn prepare(config: &Config, tracker: &mut Tracker) -> Result<Prepared, Error> {
+async fn prepare(config: &Config, tracker: &mut Tracker, cancels: &Cancels) -> Result<Prepared, Error> {
     tracker.enter(Phase::Validate);
-    let Examined { report, clear, source } = check::examine(config).await;
+    let Examined { report, clear, source } = check::examine(config, cancels).await;
     for finding in report.of(Severity::Warning) {
         let object = finding.object.clone().unwrap_or_default();
         let message = match &finding.remedy {
@@ -76,6 +84,7 @@ async fn prepare(config: &Config, tracker: &mut Tracker) -> Result<Prepared, Err
     let snapshot = Snapshot::export(session).await.map_err(Error::Snapshot)?;
     tracker.enter(Phase::Dump);
     let target = config.target.connect().await?;
+    cancels.add(&target);
     let options = RenderOptions {
         no_owner: config.restore.no_owner,
         no_privileges: config.restore.no_privileges,
@@ -102,11 +111,13 @@ async fn restore(
 ) -> Result<Totals, Error> {
     let Prepared { snapshot, target, schema, steps, clear } = prepared;
     tracker.enter(Phase::Restore);
-    if clear {
-        clear_target(config, snapshot.session(), &schema, &target, tracker).await?;
+    let begun = tokio::select! {
+        begun = begin(config, &snapshot, &schema, &target, tracker, clear) => Some(begun?),
+        Ok(_) = shutdown.wait_for(|&n| n > 0) => None,
+    };
+    if begun.is_none() {
+        return Err(interrupted(tracker, Totals::default()));
     }
-    let origin = leftover::origin(config, snapshot.session(), snapshot.id()).await?;
-    journal::begin(&target, &origin).await?;
     let reporter = tracker.reporter.clone();
     let input = restore::Input {
         source: &config.source,
@@ -129,6 +140,25 @@ async fn restore(
             Ok(totals)
         }
     }
+}
+
+/// The target is claimed, cleared where it must be, and has a journal.
+async fn begin(
+    config: &Config,
+    snapshot: &Snapshot,
+    schema: &Schema,
+    target: &Session,
+    tracker: &Tracker,
+    clear: bool,
+) -> Result<(), Error> {
+    if !journal::claim(target).await? {
+        return Err(Error::Refused(Box::new(Report::from(leftover::under_way(None)))));
+    }
+    if clear {
+        clear_target(config, snapshot.session(), schema, target, tracker).await?;
+    }
+    let origin = leftover::origin(config, snapshot.session(), snapshot.id()).await?;
+    Ok(journal::begin(target, &origin).await?)
 }
 
 /// Drops what the filter selects on the target, in schemas that the source has: `--drop-target-first`, or an

@@ -34,6 +34,11 @@ pub(super) fn statements(side: Side, version: u32) -> String {
     // Compiling costs more than it gains on catalog queries, whose row estimates are wild.
     also(110_000, "SET jit = off");
     also(140_000, "SET idle_session_timeout = 0");
+    // Where the client was killed, a statement or a wait for a lock ends soon, too. Other systems cannot look.
+    also(
+        140_000,
+        "SELECT pg_catalog.set_config('client_connection_check_interval', '2s', false) WHERE pg_catalog.version() ~ 'linux'",
+    );
     also(170_000, "SET transaction_timeout = 0");
     if side == Side::Target {
         also(0, "SET check_function_bodies = off");

@@ -21,6 +21,7 @@ pub(super) async fn pre_data(run: &Run) -> Result<(), RestoreError> {
     let started = Instant::now();
     let mut wire = run.target.connect_wire("UTF8").await?;
     run.register_cancel(usize::MAX, "target", wire.cancel_handle());
+    wire.simple("saying that a worker is here", journal::PRESENCE).await?;
     let (kind, object) = ("PRE-DATA".to_owned(), format!("{} objects", run.plan.pre_data.len()));
     run.reporter.emit(Event::TaskStarted { kind: kind.clone(), object: object.clone() });
     for chunk in run.plan.pre_data.chunks(OBJECTS_PER_TRANSACTION) {

@@ -27,6 +27,7 @@ pub(super) async fn copy(worker: &mut Worker, id: TaskId, oids: &[u32]) -> Resul
     let target = run.target.connect().await?;
     run.register_cancel(worker.id, "large objects, source", source.cancel_handle());
     run.register_cancel(worker.id, "large objects, target", target.cancel_handle());
+    target.batch("saying that a worker is here", journal::PRESENCE).await?;
     source.batch("beginning a reader's transaction", BEGIN_READER).await?;
     source.batch("importing the snapshot", &import_snapshot(&run.snapshot)).await?;
     target.batch("beginning a copy of large objects", &format!("BEGIN; {FAST_COMMIT}")).await?;

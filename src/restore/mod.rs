@@ -74,7 +74,11 @@ pub enum Outcome {
 
 /// Runs Restore to its end. The first interrupt ends it at once: running statements are cancelled.
 pub async fn run(input: Input<'_>, mut shutdown: watch::Receiver<u32>) -> Result<Outcome, RestoreError> {
-    let run = Arc::new(prepare(input).await?);
+    let prepared = tokio::select! {
+        prepared = prepare(input) => prepared?,
+        () = interrupted(&mut shutdown) => return Ok(Outcome::Interrupted(Totals::default())),
+    };
+    let run = Arc::new(prepared);
     let result = {
         let work = work(run.clone());
         tokio::pin!(work);

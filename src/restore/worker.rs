@@ -110,6 +110,9 @@ impl Worker {
     async fn open(&self, server: &Server, end: &'static str) -> Result<Wire, RestoreError> {
         let mut wire = server.connect_wire(&self.run.encoding).await?;
         self.run.register_cancel(self.id, end, wire.cancel_handle());
+        if end == "target" {
+            wire.simple("saying that a worker is here", journal::PRESENCE).await?;
+        }
         if let (Some(kb), "target") = (self.run.options.maintenance_work_mem_kb, end) {
             wire.simple("setting maintenance_work_mem", &format!("SET maintenance_work_mem = '{kb}kB'"))
                 .await?;
