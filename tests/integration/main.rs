@@ -18,6 +18,7 @@ mod connections;
 mod fixtures;
 mod flags;
 mod harness;
+mod hostile;
 mod loops;
 mod moves;
 mod offline;
