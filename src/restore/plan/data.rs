@@ -139,7 +139,7 @@ impl Planner<'_> {
 pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
     let size_of = |a: &Address| input.sizes.get(a).copied().unwrap_or_default();
     let total = input.sizes.values().map(|s| s.bytes).sum();
-    let parents: HashSet<Address> = inheritance_parents(input.schema).into_iter().map(|(a, _)| a).collect();
+    let parents: HashSet<Address> = inheritance_parents(input.schema).into_keys().collect();
     let routed = routed(input.schema);
     let names: HashMap<Address, String> =
         input.schema.objects.iter().map(|o| (o.address, o.qualified_name())).collect();
