@@ -88,7 +88,7 @@ fn add_table(schema: &mut Schema, i: u32) {
     };
     let index = ConstraintIndex {
         address: Address::relation(oid(3)),
-        definition: format!("CREATE UNIQUE INDEX pk_{i} ON s.table_{i} USING btree (id)"),
+        definition: Some(format!("CREATE UNIQUE INDEX pk_{i} ON s.table_{i} USING btree (id)")),
         options: Vec::new(),
         marks: IndexMarks::default(),
         partition_of: None,

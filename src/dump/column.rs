@@ -31,8 +31,10 @@ fn columns_sql(c: &Catalogs<'_>) -> String {
     let (not_null, not_null_join) = if c.at_least(18) {
         (
             "k.conname AS not_null_name, k.connoinherit AS not_null_no_inherit, k.conislocal AS not_null_local",
-            "LEFT JOIN pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'n' AND k.convalidated \
-               AND k.conkey = ARRAY[a.attnum] AND a.attnotnull",
+            // Not a join with the catalog itself: that is looked up in an index once per column.
+            "LEFT JOIN (SELECT conrelid, conkey[1] AS attnum, conname, connoinherit, conislocal FROM pg_constraint \
+               WHERE contype = 'n' AND convalidated OFFSET 0) k \
+               ON k.conrelid = a.attrelid AND k.attnum = a.attnum AND a.attnotnull",
         )
     } else {
         ("NULL::name AS not_null_name, false AS not_null_no_inherit, a.attnotnull AS not_null_local", "")

@@ -10,6 +10,10 @@ use crate::schema::quote::qualified;
 use crate::schema::storage_option::storage_options;
 use crate::schema::{Address, Constraint, ConstraintIndex, ConstraintKind, Definition, Object, Relative};
 
+/// The statement of a key's index, which takes the server as long as the constraint's, is asked for only where the
+/// table may be large: it has 2 MB, or nobody has counted.
+const KEY_INDEX: &str = "CASE WHEN t.relpages NOT BETWEEN 1 AND 255 THEN pg_get_indexdef(i.indexrelid) END";
+
 /// Primary, unique, exclusion and foreign key constraints of tables, and local check and not-null constraints that are
 /// not valid.
 pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
@@ -25,7 +29,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
              OR (k.contype IN ('c', 'n') AND NOT k.convalidated AND k.conislocal)) ORDER BY k.oid",
         period = c.since(18, "k.conperiod", "false"),
         own_foreign = c.since(11, "AND k.conparentid = 0", ""),
-        columns = index_columns(c),
+        columns = index_columns(c, KEY_INDEX),
     );
     c.query("reading constraints", &sql).await?.iter().map(to_object).collect()
 }

@@ -6,8 +6,9 @@ use crate::pg::Row;
 use crate::schema::quote::qualified;
 use crate::schema::{Address, Definition, Index, IndexMarks, Object, Relative};
 
-/// Columns of a query over `pg_index i`, its `pg_class ic` and its table `t`, for [`marks`] and [`parent`].
-pub(super) fn index_columns(c: &Catalogs<'_>) -> String {
+/// Columns of a query over `pg_index i`, its `pg_class ic` and its table `t`, for [`marks`] and [`parent`], and the
+/// index's statement as this expression has it.
+pub(super) fn index_columns(c: &Catalogs<'_>, definition: &str) -> String {
     // Only columns that are expressions have statistics of their own.
     let column = |name: &str| {
         format!(
@@ -20,7 +21,7 @@ pub(super) fn index_columns(c: &Catalogs<'_>) -> String {
         false => ("NULL::int2[]".to_owned(), "NULL::int4[]".to_owned()),
     };
     format!(
-        "i.indexrelid, ic.relname AS index_name, pg_get_indexdef(i.indexrelid) AS index_definition, \
+        "i.indexrelid, ic.relname AS index_name, {definition} AS index_definition, \
          {numbers} AS statistics_columns, {targets} AS statistics_targets, \
          i.indisclustered, i.indisreplident, ic.relpages, xs.spcname AS index_tablespace, \
          pi.oid AS parent_oid, pn.nspname AS parent_namespace, pi.relname AS parent_name"
@@ -66,7 +67,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
            AND (i.indisvalid OR t.relkind = 'p') AND i.indisready \
            AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = i.indrelid AND k.conindid = i.indexrelid \
              AND k.contype IN ('p', 'u', 'x')) ORDER BY i.indexrelid",
-        columns = index_columns(c),
+        columns = index_columns(c, "pg_get_indexdef(i.indexrelid)"),
     );
     c.query("reading indexes", &sql).await?.iter().map(to_object).collect()
 }

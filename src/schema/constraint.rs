@@ -53,8 +53,8 @@ pub enum ConstraintKind {
 pub struct ConstraintIndex {
     /// Its own address.
     pub address: Address,
-    /// `CREATE UNIQUE INDEX …` as `pg_get_indexdef` has it.
-    pub definition: String,
+    /// `CREATE UNIQUE INDEX …` as `pg_get_indexdef` has it; `None` on a small table, where making it first gains nothing.
+    pub definition: Option<String>,
     /// Storage options as they stand between the parentheses of `WITH (…)`.
     pub options: Vec<String>,
     /// What else hangs on it.
@@ -121,8 +121,9 @@ impl Constraint {
             _ => return None,
         };
         let index = self.index.as_ref().filter(|i| !self.table_partitioned && !i.period)?;
+        let made = index.definition.as_ref()?;
         // A primary key over such an index (old servers let one be made) is no longer taken.
-        if self.kind == ConstraintKind::Primary && index.definition.contains("NULLS NOT DISTINCT") {
+        if self.kind == ConstraintKind::Primary && made.contains("NULLS NOT DISTINCT") {
             return None;
         }
         let name = quote_ident(&object.name);
@@ -131,7 +132,7 @@ impl Constraint {
             "ALTER TABLE ONLY {}\n    ADD CONSTRAINT {name} {words} USING INDEX {name}{deferrable}",
             self.table.name
         );
-        Some((index.definition.clone(), attach))
+        Some((made.clone(), attach))
     }
 
     /// The statements that drop it: a foreign key, which may stand in the way of dropping its tables one by one.
@@ -174,7 +175,7 @@ mod tests {
     fn index(definition: &str) -> ConstraintIndex {
         ConstraintIndex {
             address: Address::relation(2),
-            definition: definition.into(),
+            definition: Some(definition.to_owned()),
             options: vec!["fillfactor='60'".into()],
             marks: IndexMarks::default(),
             partition_of: None,

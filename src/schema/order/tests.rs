@@ -94,7 +94,7 @@ impl Model {
     pub(in crate::schema) fn key(self, oid: u32, table: u32, parent_index: Option<u32>) -> Self {
         let index = ConstraintIndex {
             address: rel(oid),
-            definition: String::new(),
+            definition: None,
             options: Vec::new(),
             marks: IndexMarks::default(),
             partition_of: parent_index.map(relative),
