@@ -54,7 +54,7 @@ pub(super) async fn run(asked: SchemaScript, voice: &Voice) -> ExitCode {
             voice.failed(&format!("the script cannot be written to stdout: {e}"), ExitCode::OperatorMustAct);
             ExitCode::OperatorMustAct
         }
-        _ if schema.unsupported.is_empty() => ExitCode::Done,
+        _ if schema.unsupported.iter().all(|u| u.pg_dump_neither) => ExitCode::Done,
         _ => ExitCode::OperatorMustAct,
     }
 }

@@ -98,6 +98,7 @@ fn changed(row: &Row) -> Result<Option<Unsupported>, DumpError> {
     Ok((now != initial).then(|| Unsupported {
         kind: "privilege change on".to_owned(),
         identity: description.unwrap_or_default(),
+        pg_dump_neither: false,
     }))
 }
 

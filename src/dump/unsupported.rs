@@ -48,16 +48,21 @@ pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupp
         c.query("looking for security labels", LABELS),
         c.query("looking for subscriptions", SUBSCRIPTIONS),
         c.query("looking for settings of the database", SETTINGS),
+        c.query("looking for what pg_dump leaves out as well", PG_DUMP_NEITHER),
     )?;
     let mut found = Vec::new();
-    for row in all.0.iter().chain(&all.1).chain(&all.2).chain(&all.3).chain(&all.4).chain(&all.5) {
+    let carried_by_pg_dump =
+        all.0.iter().chain(&all.1).chain(&all.2).chain(&all.3).chain(&all.4).chain(&all.5);
+    let rows = carried_by_pg_dump.map(|row| (row, false)).chain(all.6.iter().map(|row| (row, true)));
+    for (row, pg_dump_neither) in rows {
         let schema: Option<String> = row.get("schema")?;
         let taken = match &schema {
             Some(schema) => is_user_schema(schema) && filter.takes_schema(schema),
             None => filter.is_everything(),
         };
         if taken {
-            found.push(Unsupported { kind: row.get("kind")?, identity: row.get("identity")? });
+            let (kind, identity) = (row.get("kind")?, row.get("identity")?);
+            found.push(Unsupported { kind, identity, pg_dump_neither });
         }
     }
     found.sort_by(|a, b| (&a.kind, &a.identity).cmp(&(&b.kind, &b.identity)));
@@ -114,3 +119,25 @@ const SETTINGS: &str = "SELECT 'setting of database' AS kind, NULL::text AS sche
      FROM pg_db_role_setting s JOIN pg_database b ON b.oid = s.setdatabase \
      LEFT JOIN pg_roles r ON r.oid = s.setrole, LATERAL unnest(s.setconfig) AS c \
      WHERE b.datname = current_database()";
+
+/// Indexes that are not valid, which a `CREATE INDEX CONCURRENTLY` that failed leaves behind, and what a user has added
+/// to tables of an extension. The catalogs do not tell that from what the extension's script made, but the transaction
+/// does, as long as the extension and its table are still of the same one (`ALTER EXTENSION UPDATE` and pg_upgrade end that).
+const PG_DUMP_NEITHER: &str = "SELECT 'invalid index' AS kind, n.nspname::text AS schema, \
+       quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS identity \
+     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid \
+     JOIN pg_namespace n ON n.oid = c.relnamespace \
+     WHERE t.relkind IN ('r', 'm') AND t.relpersistence <> 't' AND NOT (i.indisvalid AND i.indisready) \
+     UNION ALL SELECT 'addition to a table of extension ' || quote_ident(e.extname) || ':', n.nspname::text, \
+       pg_describe_object(x.class, x.oid, 0) \
+     FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid \
+       AND d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND d.xmin = e.xmin \
+     JOIN pg_class t ON t.oid = d.objid AND t.relkind IN ('r', 'p', 'v', 'm') \
+     JOIN pg_namespace n ON n.oid = t.relnamespace \
+     JOIN (SELECT 'pg_class'::regclass::oid AS class, indexrelid AS oid, indrelid AS relation, xmin AS made FROM pg_index i \
+         WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) \
+       UNION ALL SELECT 'pg_constraint'::regclass, oid, conrelid, xmin FROM pg_constraint WHERE contype <> 'n' \
+       UNION ALL SELECT 'pg_trigger'::regclass, oid, tgrelid, xmin FROM pg_trigger WHERE NOT tgisinternal \
+       UNION ALL SELECT 'pg_policy'::regclass, oid, polrelid, xmin FROM pg_policy \
+       UNION ALL SELECT 'pg_rewrite'::regclass, oid, ev_class, xmin FROM pg_rewrite WHERE rulename <> '_RETURN') AS x \
+       ON x.relation = t.oid AND x.made <> e.xmin";

@@ -96,6 +96,8 @@ pub struct Unsupported {
     pub kind: String,
     /// Quoted identity, schema-qualified.
     pub identity: String,
+    /// Whether pg_dump leaves it out as well: then it is said, and does not stop the migration.
+    pub pg_dump_neither: bool,
 }
 
 /// The rows of an extension's configuration table that are the user's own.

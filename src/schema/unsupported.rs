@@ -10,7 +10,7 @@ pub fn unsupported_properties(objects: &[Object]) -> Vec<Unsupported> {
 }
 
 fn of_object(object: &Object) -> Vec<Unsupported> {
-    let name = |kind: String| Unsupported { kind, identity: object.qualified_name() };
+    let name = |kind: String| Unsupported { kind, identity: object.qualified_name(), pg_dump_neither: false };
     let tablespace = |space: &Option<String>, what: &str| {
         space.as_ref().map(|space| name(format!("tablespace \"{space}\" of {what}")))
     };

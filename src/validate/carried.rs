@@ -11,6 +11,13 @@ use crate::schema::Schema;
 /// Findings from the model of the source's schema.
 pub(super) fn judge_schema(schema: &Schema, asked: Asked<'_>, out: &mut Vec<Finding>) {
     for object in &schema.unsupported {
+        if object.pg_dump_neither {
+            let message = format!("{} {} is not carried, nor is it by pg_dump", object.kind, object.identity);
+            let finding = Finding::warning("not-carried", message).on(Side::Source);
+            let remedy = "make it on the target by hand after the migration, where it is needed";
+            out.push(finding.about(object.identity.clone()).mend(remedy));
+            continue;
+        }
         let message =
             format!("{} {} is of a kind that this version does not carry", object.kind, object.identity);
         out.push(if asked.restore.allow_unsupported {
@@ -103,7 +110,11 @@ mod tests {
     #[test]
     fn the_model() {
         let schema = Schema {
-            unsupported: vec![Unsupported { kind: "operator class".into(), identity: "s.oc".into() }],
+            unsupported: vec![Unsupported {
+                kind: "operator class".into(),
+                identity: "s.oc".into(),
+                pg_dump_neither: false,
+            }],
             left_out: vec![LeftOut { object: "s.v".into(), because_of: "t.t".into() }],
             ..Schema::default()
         };

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::{Database, Run, cluster, migrator};
+use crate::moves::pair_with;
 
 fn check(source: &str, target: &str, more: &[&str]) -> Run {
     migrator(["check", "--source", source, "--target", target]).arg("--json").args(more).run()
@@ -153,4 +154,23 @@ fn an_unreachable_side_hides_nothing_of_the_other() {
     let run = check(nowhere, nowhere, &[]).expect_code(3);
     assert_eq!(found(&run), ["error source unreachable", "error target unreachable"]);
     db.psql("DROP ROLE check_reader");
+}
+
+#[test]
+fn what_pg_dump_drops_silently_is_named() {
+    let script = "CREATE SCHEMA x; BEGIN; CREATE EXTENSION hstore SCHEMA x;
+        CREATE TABLE x.member (a int PRIMARY KEY, b text); CREATE INDEX of_extension ON x.member (b);
+        ALTER EXTENSION hstore ADD TABLE x.member; COMMIT;
+        CREATE INDEX added ON x.member (b); ALTER TABLE x.member ADD CONSTRAINT added_check CHECK (a > 0);
+        CREATE TABLE t (a int); INSERT INTO t VALUES (1), (1)";
+    let pair = pair_with(15, 15, script);
+    // Fails, and leaves an index that is not valid.
+    let sql = "CREATE UNIQUE INDEX CONCURRENTLY half_made ON t (a)";
+    assert!(!pair.source.psql_command().args(["-c", sql]).output().expect("psql").status.success());
+    let args = ["check", "--source", &pair.source.conninfo(), "--target", &pair.target.conninfo()];
+    let run = migrator(args).ok();
+    for named in ["invalid index public.half_made", "index x.added", "added_check"] {
+        assert!(run.stdout.contains(named), "{named}: {}", run.stdout);
+    }
+    assert!(!run.stdout.contains("of_extension"), "{}", run.stdout);
 }
