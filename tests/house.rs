@@ -264,3 +264,41 @@ fn licences_are_read_as_spdx() {
         assert!(!licence_fits(bad, &allowed), "{bad}");
     }
 }
+
+/// What scripts rely on is documented: every code that `check` reports, every event of `--log-format json`.
+#[test]
+fn the_readme_names_every_code_and_every_event() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut missing = Vec::new();
+    for path in sources("src/validate") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        for severity in ["Finding::error(", "Finding::warning(", "Finding::notice("] {
+            for after in text.split(severity).skip(1) {
+                let Some(code) = after.trim_start().strip_prefix('"').and_then(|c| c.split('"').next())
+                else {
+                    continue;
+                };
+                if !readme.contains(&format!("`[{code}]")) {
+                    missing.push(code.to_owned());
+                }
+            }
+        }
+    }
+    let events = std::fs::read_to_string(root().join("src/progress/event.rs")).unwrap();
+    let events = events.split("pub enum Event {").nth(1).unwrap().split("\n}").next().unwrap();
+    for line in events.lines().filter_map(|l| l.strip_prefix("    ")) {
+        let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
+        let snake: String = name
+            .char_indices()
+            .flat_map(|(i, c)| {
+                (i > 0 && c.is_ascii_uppercase()).then_some('_').into_iter().chain([c.to_ascii_lowercase()])
+            })
+            .collect();
+        // Bytes on their way are not written one by one: `progress` sums them up.
+        if !name.is_empty() && snake != "copied" && !readme.contains(&format!("`{snake}`")) {
+            missing.push(snake);
+        }
+    }
+    assert!(missing.is_empty(), "not in README.md: {missing:?}");
+}
