@@ -270,7 +270,7 @@ fn licences_are_read_as_spdx() {
 fn the_readme_names_every_code_and_every_event() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let mut missing = Vec::new();
-    for path in sources("src/validate") {
+    for path in sources("src/validate").into_iter().chain(sources("src/migration")) {
         let text = std::fs::read_to_string(&path).unwrap();
         let text = text.split("#[cfg(test)]").next().unwrap();
         for severity in ["Finding::error(", "Finding::warning(", "Finding::notice("] {

@@ -162,8 +162,8 @@ pub(super) async fn read_target(
 
 /// Objects of `schema` that hold something of their own and that the journal does not know, described.
 fn not_made_by(leftover: &Leftover, schema: &Schema) -> Vec<String> {
-    let known: HashSet<(&str, &str)> =
-        leftover.objects.iter().map(|(kind, identity)| (kind.as_str(), identity.as_str())).collect();
+    let known: HashSet<(&str, String)> =
+        leftover.objects.iter().map(|(kind, identity)| (kind.as_str(), comparable(kind, identity))).collect();
     order::plan(schema, &RenderOptions::default())
         .iter()
         .filter(|step| step.section == Section::PreData)
@@ -171,9 +171,17 @@ fn not_made_by(leftover: &Leftover, schema: &Schema) -> Vec<String> {
             !["SCHEMA", "DEFAULT ACL", "DEFAULT", "CHECK CONSTRAINT", "SEQUENCE OWNED BY"]
                 .contains(&step.kind)
         })
-        .filter(|step| !known.contains(&(step.kind, step.identity.as_str())))
+        .filter(|step| !known.contains(&(step.kind, comparable(step.kind, &step.identity))))
         .map(|step| format!("{} {}", step.kind.to_lowercase(), step.identity))
         .collect()
+}
+
+/// An identity as every version writes it: from 14 on the server names the mode `IN` of a procedure's arguments.
+fn comparable(kind: &str, identity: &str) -> String {
+    match kind {
+        "PROCEDURE" => identity.replace("(IN ", "(").replace(", IN ", ", "),
+        _ => identity.to_owned(),
+    }
 }
 
 /// The journal's row for this run.
