@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::Config;
+use crate::config::Filter;
 use crate::error::Side;
 use crate::journal::{self, Leftover};
 use crate::pg::{BEGIN_READER, Session, SqlError};
@@ -81,6 +82,24 @@ async fn examine(config: &Config, source: &Session, target: &Session) -> Result<
     let schema = read_target(config, target, &reach)
         .await
         .map_err(|e| Finding::schema_unreadable(Side::Target, &e))?;
+    let left = left_by_filter(config, &leftover, target, &reach, &schema)
+        .await
+        .map_err(|e| Finding::schema_unreadable(Side::Target, &e))?;
+    if let Some(first) = left.first() {
+        let text = format!(
+            "an interrupted run of this migration with other filters left {} there that this run's filters leave out, {first} among them",
+            match left.len() {
+                1 => "an object".to_owned(),
+                n => format!("{n} objects"),
+            }
+        );
+        return Err(Box::new(
+            Finding::error("journal-of-other-filters", text)
+                .on(Side::Target)
+                .about(first.clone())
+                .mend("run it with the same filters as before, or drop what is there by hand, schema _pg_migrator included"),
+        ));
+    }
     let others = not_made_by(&leftover, &schema);
     if others.is_empty() {
         return Ok(Earlier::Ours);
@@ -158,6 +177,32 @@ pub(super) async fn read_target(
     ended?;
     schema.objects.retain(|object| reach.takes(object));
     Ok(schema)
+}
+
+/// Objects that the journal knows, that are still there, and that this run's filter would leave there for ever.
+async fn left_by_filter(
+    config: &Config,
+    leftover: &Leftover,
+    target: &Session,
+    reach: &Reach,
+    taken: &Schema,
+) -> Result<Vec<String>, dump::DumpError> {
+    if config.filter.is_everything() {
+        return Ok(Vec::new());
+    }
+    let everything = Config { filter: Filter::default(), ..config.clone() };
+    let there = read_target(&everything, target, reach).await?;
+    let taken: HashSet<_> = taken.objects.iter().map(|o| o.address).collect();
+    let steps = order::plan(&there, &RenderOptions::default());
+    let ours =
+        |kind: &str, identity: &str| leftover.objects.contains(&(kind.to_owned(), identity.to_owned()));
+    Ok(steps
+        .iter()
+        // Schemas may have been there before, and extensions are kept by filters.
+        .filter(|step| step.section == Section::PreData && !["SCHEMA", "EXTENSION"].contains(&step.kind))
+        .filter(|step| !taken.contains(&step.address) && ours(step.kind, &step.identity))
+        .map(|step| format!("{} {}", step.kind.to_lowercase(), step.identity))
+        .collect())
 }
 
 /// Objects of `schema` that hold something of their own and that the journal does not know, described.

@@ -134,7 +134,11 @@ async fn restore(
     match restore::run(input, shutdown.clone()).await? {
         Outcome::Interrupted(totals) => Err(interrupted(tracker, totals)),
         Outcome::Done(totals) => {
-            snapshot.release().await.map_err(Error::Snapshot)?;
+            if let Err(error) = snapshot.release().await {
+                // Every row was read under it, and nothing is left to be released.
+                let message = format!("the session that held the snapshot had ended before: {error}");
+                tracker.reporter.emit(Event::Note { message });
+            }
             // The one synchronous commit: WAL is flushed in order, so all that was committed before is durable now.
             target.batch("dropping the journal", journal::drop_journal()).await?;
             Ok(totals)

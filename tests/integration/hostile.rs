@@ -169,6 +169,8 @@ fn what_others_made_in_between_is_not_cleared() {
     assert!(!running.has_ended());
     running.signal("KILL");
     drop(running);
+    let run = command().arg("--exclude-table=bulk.big").run();
+    run.expect_code(1).expect_said(&["other filters", "bulk.big", "same filters"]);
     pair.target.psql("CREATE TABLE bulk.mine (a int); INSERT INTO bulk.mine VALUES (7)");
     command().run().expect_code(1).expect_said(&["bulk.mine", "not made by it", "--drop-target-first"]);
     assert_eq!(pair.target.psql("SELECT a FROM bulk.mine"), "7");
@@ -466,5 +468,24 @@ fn roles_with_little_rights_on_either_side() {
     assert_same(&pair.source, &pair.target);
     // And once more over what is there.
     offline(&source, &target).args(["--allow-unsupported", "--drop-target-first"]).ok();
+    assert_same(&pair.source, &pair.target);
+}
+
+#[test]
+fn the_source_may_go_once_all_rows_are_read() {
+    let pair = pair_with(15, 15, ROWS);
+    pair.target.psql(
+        "CREATE SCHEMA guard; CREATE FUNCTION guard.slow() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3); END $$;
+         CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION guard.slow()",
+    );
+    let running = pair.offline().spawn();
+    let asleep =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    eventually(|| pair.target.psql(asleep), |n| n == "1", "no index is built");
+    // Both tables are in by now: one is the index's own, the other is small.
+    eventually(|| pair.target.psql("SELECT count(*) FROM bulk.child"), |n| n == "1000", "the other table");
+    pair.source.terminate_sessions();
+    running.wait().expect_code(0);
+    pair.target.psql("DROP EVENT TRIGGER slow; DROP SCHEMA guard CASCADE");
     assert_same(&pair.source, &pair.target);
 }
