@@ -12,6 +12,7 @@
 
 mod copy;
 mod copy_task;
+mod dispatch;
 mod error;
 mod install;
 mod large_objects;

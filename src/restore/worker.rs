@@ -1,17 +1,14 @@
-//! A worker: one connection pair that takes tasks from the scheduler until none is left.
+//! A worker: one connection pair, and what a task can do with it on the target: steps, keys, grants, statistics.
 //!
 //! Invariant: a task's work and its journal entry are one transaction on the target. A connection on which
 //! something unexpected happened is closed, never used again.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::error::RestoreError;
-use super::plan::Work;
-use super::run::{Next, Run};
+use super::run::Run;
 use super::scheduler::TaskId;
 use super::transaction;
-use super::{copy_task, large_objects};
 use crate::journal;
 use crate::pg::{Server, SqlError, Wire};
 use crate::progress::Event;
@@ -29,60 +26,13 @@ pub(super) struct Worker {
     pub id: usize,
     source: Option<Wire>,
     target: Option<Wire>,
-    /// See [`Next::Task`].
-    crowded: bool,
+    /// See [`super::run::Next::Task`].
+    pub crowded: bool,
 }
 
 impl Worker {
     pub fn new(run: Arc<Run>, id: usize) -> Self {
         Worker { run, id, source: None, target: None, crowded: false }
-    }
-
-    /// Works until all tasks are done, or one fails.
-    pub async fn work(mut self) -> Result<(), RestoreError> {
-        loop {
-            // Listen before looking: a task that is finished in between must not be missed.
-            let run = self.run.clone();
-            let changed = run.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            match self.run.next() {
-                Next::Done => return Ok(()),
-                Next::Wait => changed.await,
-                Next::Task { id, crowded } => {
-                    self.crowded = crowded;
-                    self.task(id).await?;
-                    self.run.finish(id);
-                }
-            }
-        }
-    }
-
-    async fn task(&mut self, id: TaskId) -> Result<(), RestoreError> {
-        let run = self.run.clone();
-        let work = &run.plan.tasks[id].work;
-        let started = Instant::now();
-        let (kind, object) = run.describe(work);
-        let shown = !matches!(work, Work::Copy { .. } | Work::Bundle { .. } | Work::Barrier);
-        if shown {
-            run.reporter.emit(Event::TaskStarted { kind: kind.to_owned(), object: object.clone() });
-        }
-        match work {
-            Work::Copy { table, slice } => copy_task::part(self, id, *table, *slice).await?,
-            Work::Bundle { tables, steps } => copy_task::bundle(self, id, tables, steps).await?,
-            Work::LargeObjects(oids) => large_objects::copy(self, id, oids).await?,
-            Work::KeyIndex(i) => self.key_index(id, *i).await?,
-            Work::KeyConstraint(i) => self.key_constraint(id, *i).await?,
-            Work::Steps(steps) => self.steps(id, steps).await?,
-            Work::Grants(steps) => self.grants(id, steps).await?,
-            Work::Analyze(tables) => self.analyze(id, tables).await?,
-            Work::Barrier => {}
-        }
-        if shown {
-            let elapsed = started.elapsed();
-            run.reporter.emit(Event::TaskFinished { kind: kind.to_owned(), object, elapsed });
-        }
-        Ok(())
     }
 
     /// The target's connection, opened when first needed.
@@ -225,7 +175,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn key_index(&mut self, id: TaskId, i: usize) -> Result<(), RestoreError> {
+    pub async fn key_index(&mut self, id: TaskId, i: usize) -> Result<(), RestoreError> {
         let run = self.run.clone();
         let Some((index, _)) = &run.steps[i].index_first else { return Ok(()) };
         if self.possible(&[i]).is_empty() {
@@ -237,7 +187,7 @@ impl Worker {
         }
     }
 
-    async fn key_constraint(&mut self, id: TaskId, i: usize) -> Result<(), RestoreError> {
+    pub async fn key_constraint(&mut self, id: TaskId, i: usize) -> Result<(), RestoreError> {
         let run = self.run.clone();
         let step = &run.steps[i];
         let Some((_, attach)) = &step.index_first else { return Ok(()) };
@@ -258,7 +208,7 @@ impl Worker {
         }
     }
 
-    async fn grants(&mut self, id: TaskId, steps: &[usize]) -> Result<(), RestoreError> {
+    pub async fn grants(&mut self, id: TaskId, steps: &[usize]) -> Result<(), RestoreError> {
         let run = self.run.clone();
         let possible = |i: &&usize| !run.has_failed(**i);
         let owners: Vec<(usize, &str)> = steps
@@ -293,7 +243,7 @@ impl Worker {
         Ok(())
     }
 
-    async fn analyze(&mut self, id: TaskId, tables: &[String]) -> Result<(), RestoreError> {
+    pub async fn analyze(&mut self, id: TaskId, tables: &[String]) -> Result<(), RestoreError> {
         for table in tables {
             let sql = format!("ANALYZE {table}");
             if let Err((_, error)) = self.transaction(id, &[&sql]).await? {
