@@ -13,7 +13,23 @@ impl Wire {
 
     /// Sends bytes as they are; a broken connection is told with what was being done.
     pub async fn send_bytes(&mut self, what: &str, bytes: &[u8]) -> Result<(), SqlError> {
-        self.send(bytes).await.map_err(|e| SqlError::broken(self.side, what, &e))
+        match self.send(bytes).await {
+            Ok(()) => Ok(()),
+            Err(e) => Err(self.last_words(what, &e)),
+        }
+    }
+
+    /// Why the connection broke: what the server said before it hung up, where it said something.
+    fn last_words(&mut self, what: &str, error: &std::io::Error) -> SqlError {
+        loop {
+            match self.buffered_message(what) {
+                Err(e) if e.is_broken() => return e,
+                Ok(None) if !matches!(self.try_fill(), Ok(true)) => {
+                    return SqlError::broken(self.side, what, error);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// The next message if it is there, without waiting for the server: neither for a message's end, nor for what
