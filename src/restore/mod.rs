@@ -109,7 +109,7 @@ async fn interrupted(shutdown: &mut watch::Receiver<u32>) {
 }
 
 async fn prepare(input: Input<'_>) -> Result<Run, RestoreError> {
-    let sizes = copy::sizes(input.snapshot_session).await?;
+    let sizes = copy::sizes(input.snapshot_session, input.schema).await?;
     let split_bytes = input.options.split_bytes;
     let slicing = copy::slicing(input.snapshot_session, input.schema, &sizes, split_bytes).await?;
     let rows = input

@@ -457,3 +457,21 @@ async fn strange_servers() {
     let liar = answering(b"R\x7f\xff\xff\xff\0\0\0\0");
     said(connect(&format!("host=127.0.0.1 port={liar} sslmode=disable")).await, None, &["does not speak"]);
 }
+
+#[test]
+fn rows_move_over_tls_on_both_sides() {
+    let tls = Tls::get();
+    let (source, target) = (tls.server.database("source"), tls.server.database("target"));
+    source.psql(
+        "CREATE TABLE many (id int PRIMARY KEY, t text); INSERT INTO many SELECT n, md5(n::text) FROM generate_series(1, 200000) n;
+         CREATE TABLE wide (id int PRIMARY KEY, b bytea);
+         INSERT INTO wide SELECT n, decode(repeat(md5(n::text), 300000), 'hex') FROM generate_series(1, 3) n;
+         SELECT lo_from_bytea(4711, decode(repeat('ab', 500000), 'hex'));",
+    );
+    let at = |database: &crate::harness::Database| {
+        let more = format!("dbname={} sslmode=verify-full sslrootcert={}", database.name, tls.file("ca.crt"));
+        tls.at("localhost", "postgres", &more)
+    };
+    crate::moves::offline(&at(&source), &at(&target)).ok();
+    crate::harness::assert_same(&source, &target);
+}

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use tokio_postgres::types::Type;
+
 use super::{Slicing, TableSize};
 use crate::pg::{Session, SqlError};
 use crate::schema::quote::{qualified, quote_ident};
@@ -10,17 +12,21 @@ use crate::schema::{Address, Definition, Schema};
 /// `server_version_num` from which a ctid range is scanned without reading the rest of the table.
 const TID_RANGE_SCAN: u32 = 140_000;
 
-/// Sizes of all tables, by address: one query. TOAST counts, because its bytes travel too. A table without a block
+/// Sizes of the tables of `schema` and of the configuration tables whose rows it has, by address: one query, about
+/// these alone, because reading a size takes a lock and others may be locked by somebody. TOAST counts, because its bytes travel too. A table without a block
 /// has no row that the snapshot could see: it is locked, so nobody can have emptied it since.
-pub async fn sizes(source: &Session) -> Result<HashMap<Address, TableSize>, SqlError> {
+pub async fn sizes(source: &Session, schema: &Schema) -> Result<HashMap<Address, TableSize>, SqlError> {
+    let tables = schema.objects.iter().filter(|o| matches!(o.definition, Definition::Table(_)));
+    let tables = tables.map(|o| o.address).chain(schema.extension_data.iter().map(|d| d.address));
+    let oids: Vec<u32> = tables.map(|address| address.oid).collect();
     let rows = source
-        .query(
+        .query_with(
             "reading the sizes of the tables",
             "SELECT c.oid, pg_catalog.pg_relation_size(c.oid) AS heap, \
              CASE WHEN c.reltoastrelid = 0 THEN 0 ELSE pg_catalog.pg_relation_size(c.reltoastrelid) END AS toast, \
              pg_catalog.current_setting('block_size')::int8 AS block, greatest(c.reltuples, 0)::int8 AS tuples \
-             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'",
+             FROM pg_catalog.pg_class c WHERE c.relkind = 'r' AND c.oid = ANY ($1)",
+            &[(&oids, Type::OID_ARRAY)],
         )
         .await?;
     let mut sizes = HashMap::with_capacity(rows.len());
