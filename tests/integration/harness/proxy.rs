@@ -3,6 +3,7 @@
 //! The delay is a delay line: each chunk is due a fixed time after it came in, so latency rises and bandwidth does not
 //! fall.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -27,7 +28,8 @@ struct Shared {
     swallow: AtomicBool,
     closed: AtomicBool,
     moved: AtomicU64,
-    streams: Mutex<Vec<TcpStream>>,
+    /// Both ends of each connection, by its number.
+    streams: Mutex<HashMap<u64, [TcpStream; 2]>>,
 }
 
 impl Proxy {
@@ -46,7 +48,7 @@ impl Proxy {
         });
         let state = Arc::clone(&shared);
         std::thread::spawn(move || {
-            for client in listener.incoming() {
+            for (number, client) in (0..).zip(listener.incoming()) {
                 if state.closed.load(Ordering::SeqCst) {
                     break;
                 }
@@ -54,7 +56,7 @@ impl Proxy {
                 let Ok(server) = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], server))) else {
                     continue;
                 };
-                state.connect(client, server);
+                state.connect(number, client, server);
             }
         });
         Proxy { port, shared }
@@ -106,29 +108,36 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn connect(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
+    fn connect(self: &Arc<Self>, number: u64, client: TcpStream, server: TcpStream) {
         for stream in [&client, &server] {
             let _ = stream.set_nodelay(true);
         }
         let pair = || Some((client.try_clone().ok()?, server.try_clone().ok()?));
         if let (Some((c1, s1)), Some((c2, s2))) = (pair(), pair()) {
-            self.streams.lock().unwrap().extend([client, server]);
-            self.pump(c1, s1, false);
-            self.pump(s2, c2, true);
+            self.streams.lock().unwrap().insert(number, [client, server]);
+            self.pump(number, c1, s1, false);
+            self.pump(number, s2, c2, true);
         }
     }
 
     fn cut(&self) {
-        for stream in self.streams.lock().unwrap().drain(..) {
+        for stream in self.streams.lock().unwrap().drain().flat_map(|(_, pair)| pair) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Ends a connection whose one side is gone. Closing matters: a socket that is only shut down still takes what
+    /// comes in until its buffer is full, and then the sender waits for ever.
+    fn end(&self, number: u64) {
+        for stream in self.streams.lock().unwrap().remove(&number).into_iter().flatten() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
     /// One direction: a thread reads and stamps, another waits for each chunk's time and writes.
-    fn pump(self: &Arc<Self>, mut from: TcpStream, mut to: TcpStream, counts: bool) {
+    fn pump(self: &Arc<Self>, number: u64, mut from: TcpStream, mut to: TcpStream, counts: bool) {
         // Bounded, so that a slow reader holds back a fast writer as a real link does: 64 MB in flight.
         let (sender, receiver) = mpsc::sync_channel::<(Instant, Vec<u8>)>(1024);
-        let origin = from.try_clone();
         let reader = Arc::clone(self);
         std::thread::spawn(move || {
             let mut buffer = vec![0; 64 * 1024];
@@ -154,7 +163,6 @@ impl Shared {
             }
         });
         let writer = Arc::clone(self);
-        let Ok(origin) = origin else { return };
         std::thread::spawn(move || {
             for (due, chunk) in receiver {
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -162,8 +170,7 @@ impl Shared {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 if to.write_all(&chunk).is_err() {
-                    // Nobody is left to read it: whoever sends must not wait for us.
-                    let _ = origin.shutdown(Shutdown::Both);
+                    writer.end(number);
                     break;
                 }
                 writer.moved.fetch_add(chunk.len() as u64, Ordering::SeqCst);
