@@ -15,6 +15,7 @@ mod bad_input;
 mod check;
 mod cli;
 mod connections;
+mod encodings;
 mod fixtures;
 mod flags;
 mod harness;

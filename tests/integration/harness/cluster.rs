@@ -208,6 +208,11 @@ fn install(major: u32, place: &Path, extensions: &[(String, String)]) -> PathBuf
     place.join("bin")
 }
 
+fn unique(hint: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{hint}_{}", COUNT.fetch_add(1, Ordering::Relaxed) + 1)
+}
+
 fn free_port() -> u16 {
     // Below the ephemeral range, so that no outgoing connection takes it before the server does.
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -390,9 +395,7 @@ impl Cluster {
 
     /// A new empty database with a name that no other test has: `hint_1`, `hint_2`, …
     pub fn database(&self, hint: &str) -> Database<'_> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("{hint}_{}", COUNT.fetch_add(1, Ordering::Relaxed) + 1);
-        self.database_named(&name)
+        self.database_named(&unique(hint))
     }
 
     /// A new empty database of exactly this name, copied from the pristine `template0`.
@@ -400,6 +403,14 @@ impl Cluster {
         let quoted = format!("\"{}\"", name.replace('"', "\"\""));
         self.maintenance().psql(&format!("CREATE DATABASE {quoted} TEMPLATE template0"));
         Database::new(self, name, true)
+    }
+
+    /// A new empty database in this encoding, locale C.
+    pub fn database_encoded(&self, hint: &str, encoding: &str) -> Database<'_> {
+        let name = unique(hint);
+        let options = format!("TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'");
+        self.maintenance().psql(&format!("CREATE DATABASE {name} {options}"));
+        Database::new(self, &name, true)
     }
 
     /// The database `postgres`.

@@ -14,7 +14,7 @@ pub fn fixture(name: &str) -> PathBuf {
 /// `pg_dump --schema-only` of the newest major, without the lines that differ from run to run.
 #[track_caller]
 pub fn schema_dump(database: &Database) -> String {
-    normalised(&pg_dump(tools("pg_dump"), database, &["--schema-only"]))
+    normalised(&pg_dump(tools("pg_dump"), database, &["--schema-only", "--encoding=UTF8"]))
 }
 
 fn normalised(dump: &str) -> String {
