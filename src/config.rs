@@ -3,6 +3,8 @@
 //! `cli/` makes these from raw arguments; a library user fills them directly. Invariant: a value that can be
 //! constructed here can be acted on; nothing below re-reads arguments or the environment.
 
+use std::time::Duration;
+
 /// Which schemas and tables take part.
 ///
 /// A pattern is a name with `*` for any run of characters, matched against the unquoted catalog name; a table
@@ -71,6 +73,60 @@ pub struct RestoreOptions {
     pub maintenance_work_mem_kb: Option<u64>,
     /// A table larger than this many bytes (heap and TOAST) may be split into parts; 0: never.
     pub split_bytes: u64,
+}
+
+/// What an online migration does beside Restore.
+#[derive(Clone, Debug)]
+pub struct OnlineOptions {
+    /// `--slot-name`
+    pub slot_name: String,
+    /// `--publication`
+    pub publication: String,
+    /// `--create-publication`: make it where it is missing, for the tables that take part.
+    pub create_publication: bool,
+    /// `--lag-threshold-bytes`: CaughtUp below this lag.
+    pub lag_threshold_bytes: u64,
+    /// `--cutover-poll-secs`: time between heartbeats.
+    pub cutover_poll: Duration,
+    /// `--keep-subscription`: leave the disabled subscription and its slot after cutover.
+    pub keep_subscription: bool,
+    /// `--subscription-conninfo`: how the target reaches the source, where that differs from how we do.
+    pub subscription_conninfo: Option<String>,
+    /// `--max-slot-wal`: the migration stops when the slot holds back more bytes of WAL than this.
+    pub max_slot_wal_bytes: Option<u64>,
+    /// `--fence-source`: stop writes on the source at cutover.
+    pub fence_source: bool,
+    /// `--slot-timeout-secs`: how long the slot's creation may wait for old transactions.
+    pub slot_timeout: Duration,
+    /// `--drain-timeout-secs`: how long the drain at cutover may take.
+    pub drain_timeout: Duration,
+    /// `--reconnect-secs`: how long a broken connection is tried again during StreamApply.
+    pub reconnect: Duration,
+    /// `--apply-jobs`: apply lanes.
+    pub lanes: usize,
+    /// Memory that changes under way may take, bytes.
+    pub apply_memory: usize,
+}
+
+impl Default for OnlineOptions {
+    fn default() -> Self {
+        OnlineOptions {
+            slot_name: "pg_migrator".to_owned(),
+            publication: "pg_migrator".to_owned(),
+            create_publication: false,
+            lag_threshold_bytes: 8 << 20,
+            cutover_poll: Duration::from_secs(5),
+            keep_subscription: false,
+            subscription_conninfo: None,
+            max_slot_wal_bytes: None,
+            fence_source: false,
+            slot_timeout: Duration::from_secs(300),
+            drain_timeout: Duration::from_secs(300),
+            reconnect: Duration::from_secs(120),
+            lanes: 1,
+            apply_memory: 64 << 20,
+        }
+    }
 }
 
 #[cfg(test)]

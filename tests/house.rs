@@ -11,7 +11,7 @@ const LINES: usize = 500;
 /// The floor that a module of the crate stands on; it may import only from lower ones. Rooms share a floor.
 fn floor(module: &str) -> u32 {
     match module {
-        "error" => 0,
+        "error" | "lsn" => 0,
         "config" | "progress" => 1,
         "schema" => 2,
         "pg" => 3,

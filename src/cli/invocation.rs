@@ -173,6 +173,7 @@ fn migrate(raw: MigrateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Con
             split_bytes: raw.split_bytes.unwrap_or(DEFAULT_SPLIT_BYTES),
         },
         subscription_name: subscription_name(raw.subscription_name)?,
+        online: None,
     })
 }
 

@@ -8,7 +8,9 @@
 
 mod claim;
 mod leftover;
+mod slot;
 mod statements;
+mod stream;
 
 use thiserror::Error;
 
@@ -16,6 +18,12 @@ pub use claim::{PRESENCE, claim, claimed_by};
 pub use leftover::{Leftover, leftover};
 pub use statements::{
     SCHEMA, drop_journal, objects_created, phase_entered, relation_done, task_done, task_failed,
+};
+
+pub use slot::{SlotRecord, forget_slot, recorded_slots, reserve_slot};
+pub use stream::{
+    Progress, StreamRecord, cutover_requested, lane_applied, request_cutover, resume_statements,
+    stream_begun, stream_record, suspended,
 };
 
 use crate::error::ExitCode;
@@ -49,6 +57,8 @@ pub struct Origin {
     pub snapshot: String,
     /// The source's WAL position when the snapshot was taken, text form; every relation's `sync_lsn` in this run.
     pub snapshot_lsn: String,
+    /// The slot that is streamed from, and the publication; `None`: offline.
+    pub slot: Option<(String, String)>,
 }
 
 /// A row for a task that is about to be planned.
@@ -64,9 +74,13 @@ pub struct PlannedTask {
 
 /// Creates the journal and the migration's row.
 pub async fn begin(target: &Session, origin: &Origin) -> Result<(), JournalError> {
+    let (slot, publication) = match &origin.slot {
+        Some((slot, publication)) => (quote_literal(slot), quote_literal(publication)),
+        None => ("NULL".to_owned(), "NULL".to_owned()),
+    };
     let sql = format!(
         "BEGIN; {}; INSERT INTO _pg_migrator.migration (name, mode, system_identifier, database, snapshot, \
-         snapshot_lsn, phase, version) VALUES ({}, {}, {}, {}, {}, {}, 'Restore', {}); COMMIT",
+         snapshot_lsn, phase, version, slot, publication) VALUES ({}, {}, {}, {}, {}, {}, 'Restore', {}, {slot}, {publication}); COMMIT",
         statements::CREATE,
         quote_literal(&origin.name),
         quote_literal(origin.mode),

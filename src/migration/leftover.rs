@@ -243,5 +243,6 @@ pub(super) async fn origin(config: &Config, source: &Session, snapshot: &str) ->
         database,
         snapshot: snapshot.to_owned(),
         snapshot_lsn: lsn.unwrap_or_default(),
+        slot: None,
     })
 }

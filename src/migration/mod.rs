@@ -15,7 +15,7 @@ mod tracker;
 
 pub use error::Error;
 
-use crate::config::{Filter, RestoreOptions};
+use crate::config::{Filter, OnlineOptions, RestoreOptions};
 use crate::pg::Server;
 
 /// Everything a migration needs to know.
@@ -29,6 +29,8 @@ pub struct Config {
     pub filter: Filter,
     /// What Restore may do.
     pub restore: RestoreOptions,
-    /// The migration's name in the journal.
+    /// The migration's name in the journal, and the subscription's.
     pub subscription_name: String,
+    /// `--mode online` and its options; `None`: offline.
+    pub online: Option<OnlineOptions>,
 }

@@ -66,6 +66,7 @@ impl Tracker {
             indexes: totals.indexes,
             constraints: totals.constraints,
             warnings: self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            stream: None,
             failed: totals.failed,
         }
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::lsn::Lsn;
+
 /// The phases of a migration, by the names that users know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[allow(missing_docs)]
@@ -80,10 +82,88 @@ pub enum Event {
     },
     /// A line of narration.
     Note { message: String },
+    /// The slot exists; the copy sees the source as of `lsn`.
+    SlotCreated { slot: String, lsn: Lsn },
+    /// The slot's creation waits for transactions that are older; one event per look, with all of them in words.
+    SlotWaits { slot: String, holders: Vec<String> },
+    /// Changes are being applied from here on; `resumed`: an earlier run of this migration had begun to.
+    StreamStarted { lsn: Lsn, resumed: bool },
+    /// The heartbeat, every `--cutover-poll-secs`.
+    Lag(Lag),
+    /// Lag is under the threshold.
+    CaughtUp { lag_bytes: u64 },
+    /// It no longer is.
+    FellBehind { lag_bytes: u64 },
+    /// A connection broke during StreamApply and is being made again.
+    Reconnecting { message: String, attempt: u32 },
+    /// Cutover was asked for, by a signal or by `pg_migrator cutover`.
+    CutoverRequested { by: String },
+    /// Everything up to the source's flush position is applied and durable on the target.
+    Drained {
+        lsn: Lsn,
+        #[serde(rename = "seconds", serialize_with = "seconds")]
+        elapsed: Duration,
+    },
+    /// Sequences stand where the source's stand.
+    SequencesSet { sequences: u64 },
 }
 
 fn seconds<S: serde::Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_f64(d.as_secs_f64())
+}
+
+/// Where an online migration stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Lag {
+    /// The source's flush position.
+    pub source_lsn: Lsn,
+    /// Received from the source.
+    pub received_lsn: Lsn,
+    /// Applied on the target.
+    pub applied_lsn: Lsn,
+    /// Durable on the target and confirmed to the source.
+    pub confirmed_lsn: Lsn,
+    /// Bytes of WAL from applied to the source's position.
+    pub lag_bytes: u64,
+    /// Changes applied per second since the last heartbeat.
+    pub changes_per_second: f64,
+    /// WAL positions applied per second since the last heartbeat, bytes.
+    pub bytes_per_second: f64,
+    /// WAL that the source wrote per second since the last heartbeat, bytes.
+    pub source_bytes_per_second: f64,
+    /// Seconds until lag is 0 at these rates; `None`: never.
+    pub seconds_to_zero: Option<f64>,
+    /// WAL that the slot holds back on the source, bytes.
+    pub slot_wal_bytes: Option<u64>,
+}
+
+/// What an online migration did after Restore.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct StreamSummary {
+    /// Transactions applied, empty ones not counted.
+    pub transactions: u64,
+    /// Rows inserted.
+    pub inserts: u64,
+    /// Rows updated.
+    pub updates: u64,
+    /// Rows deleted.
+    pub deletes: u64,
+    /// Tables truncated.
+    pub truncates: u64,
+    /// Updates and deletes that found no row on the target.
+    pub missing: u64,
+    /// Changes to published tables that do not take part.
+    pub ignored: u64,
+    /// Where the source stood when it was drained.
+    pub final_lsn: Lsn,
+    /// From the request for cutover to its end, seconds.
+    pub cutover_seconds: f64,
+    /// Sequences set at cutover.
+    pub sequences: u64,
+    /// The subscription that was kept, with its slot.
+    pub kept_subscription: Option<String>,
+    /// What the operator should do next.
+    pub next_steps: Vec<String>,
 }
 
 /// What a finished (or failed) migration did; printed at the end and returned to library users.
@@ -103,6 +183,8 @@ pub struct Summary {
     pub indexes: u64,
     /// Constraints made.
     pub constraints: u64,
+    /// What was applied after Restore; `None`: offline, or not begun.
+    pub stream: Option<StreamSummary>,
     /// Warnings, in the order in which they came.
     pub warnings: Vec<String>,
     /// Objects that failed or were skipped: kind, identity, message, statements to apply by hand.

@@ -4,4 +4,4 @@
 //! Invariant: emitting never blocks and never fails; an event holds no secret.
 
 mod event;
-pub use event::{Event, FailedObject, Phase, Reporter, Summary};
+pub use event::{Event, FailedObject, Lag, Phase, Reporter, StreamSummary, Summary};

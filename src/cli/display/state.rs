@@ -153,6 +153,7 @@ impl State {
                 }
             }
             Event::Note { message } => self.say_in_phase(message.clone()),
+            _ => None,
         }
     }
 

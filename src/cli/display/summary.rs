@@ -93,6 +93,7 @@ mod tests {
             indexes: 14,
             constraints: 1,
             warnings: vec!["collation differs".into()],
+            stream: None,
             failed: vec![
                 FailedObject {
                     kind: "VIEW".into(),

@@ -1,0 +1,22 @@
+//! StreamApply: the source's WAL, decoded, batched and applied to the target while the source stays writable.
+//!
+//! ```text
+//! receive ──frames──► decode ──changes──► batch ──net effect──► apply ──► target
+//!    ▲                                                            │
+//!    └───────────────── feedback: only what is durable ◄──────────┘
+//! ```
+//!
+//! Invariants: transactions are applied whole and in commit order; a position is confirmed to the source only when
+//! the target has flushed everything before it; the receiver answers the source however full the channels behind it are.
+
+pub mod batch;
+pub mod change;
+pub mod relation;
+pub mod status;
+pub mod tuple;
+
+pub use batch::{Batch, Commit, Net, RelationNet, Segment, Update};
+pub use change::{Change, ChangeKind};
+pub use relation::{Column, Relation, ReplicaIdentity};
+pub use status::{Late, Order, Status};
+pub use tuple::{Datum, Tuple};
