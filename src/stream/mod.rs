@@ -11,6 +11,7 @@
 
 pub mod batch;
 pub mod change;
+pub mod lag;
 pub mod relation;
 pub mod status;
 pub mod tuple;
