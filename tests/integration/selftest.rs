@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Cluster, Options, Proxy, cluster, diff, reference_target, rows, schema_dump};
+use crate::harness::{
+    Cluster, Options, Proxy, cluster, diff, online_cluster, reference_target, rows, schema_dump,
+};
 
 #[test]
 fn a_shared_server_runs_sql_and_the_oracles_agree_with_themselves() {
@@ -49,4 +51,30 @@ fn the_proxy_delays_cuts_and_swallows() {
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     proxy.cut_after(100_000);
     assert!(!psql("SELECT repeat('x', 32000000)").status.success());
+}
+
+#[test]
+fn a_database_with_slots_subscriptions_and_prepared_transactions_can_be_dropped() {
+    for major in [13, 18] {
+        let server = online_cluster(major);
+        let (source, target) = (server.database("selftest"), server.database("selftest"));
+        source.psql("CREATE TABLE t (id int PRIMARY KEY); CREATE PUBLICATION p FOR ALL TABLES");
+        target.psql("CREATE TABLE t (id int PRIMARY KEY)");
+        let slot = format!("slot_{}", source.name);
+        source.psql(&format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"));
+        target.psql(&format!(
+            "CREATE SUBSCRIPTION {slot} CONNECTION '{}' PUBLICATION p WITH (create_slot = false, slot_name = '{slot}', copy_data = false)",
+            source.conninfo().replace('\'', "''")
+        ));
+        source.psql(
+            "INSERT INTO t VALUES (1); BEGIN; INSERT INTO t VALUES (2); PREPARE TRANSACTION 'selftest'",
+        );
+        let names = format!("('{}', '{}')", source.name, target.name);
+        drop((source, target));
+        let left = format!(
+            "SELECT (SELECT count(*) FROM pg_database WHERE datname IN {names}) + (SELECT count(*) FROM pg_replication_slots WHERE database IN {names}) \
+             + (SELECT count(*) FROM pg_prepared_xacts WHERE database IN {names}) + (SELECT count(*) FROM pg_subscription WHERE subname = '{slot}')"
+        );
+        assert_eq!(server.maintenance().psql(&left), "0");
+    }
 }

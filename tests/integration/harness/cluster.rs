@@ -35,6 +35,22 @@ impl Options {
     pub fn new() -> Self {
         Self::default()
     }
+    /// What a source or target of an online migration needs, and enough of it for many at once: this major's settings.
+    pub fn online(major: u32) -> Self {
+        let mut options = Self::new()
+            .set("wal_level", "logical")
+            .set("max_replication_slots", "100")
+            .set("max_wal_senders", "100")
+            .set("max_connections", "200")
+            .set("max_prepared_transactions", "100")
+            .set("max_worker_processes", "40")
+            .set("max_logical_replication_workers", "30")
+            .set("wal_retrieve_retry_interval", "200ms");
+        if major >= 18 {
+            options = options.set("max_active_replication_origins", "100");
+        }
+        options
+    }
     /// A line for `postgresql.conf`; the value unquoted.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.into(), value.into()));
@@ -83,14 +99,27 @@ struct Watcher {
 
 /// The server of this major that all tests of the process share, started on first use.
 pub fn cluster(major: u32) -> &'static Cluster {
-    static SHARED: OnceLock<Mutex<HashMap<u32, &'static OnceLock<Cluster>>>> = OnceLock::new();
-    let cell: &'static OnceLock<Cluster> = SHARED
+    shared(major, false)
+}
+
+/// Another one, with [`Options::online`]. Its slots' names are the server's, so each test needs its own; and a slot's
+/// creation waits for every transaction of the server that writes, prepared ones too, so no test may leave one open for long.
+pub fn online_cluster(major: u32) -> &'static Cluster {
+    shared(major, true)
+}
+
+type Cell = &'static OnceLock<Cluster>;
+
+fn shared(major: u32, online: bool) -> &'static Cluster {
+    static SHARED: OnceLock<Mutex<HashMap<(u32, bool), Cell>>> = OnceLock::new();
+    let cell: Cell = SHARED
         .get_or_init(Mutex::default)
         .lock()
         .unwrap()
-        .entry(major)
+        .entry((major, online))
         .or_insert_with(|| Box::leak(Box::default()));
-    cell.get_or_init(|| Cluster::start(major, &Options::new()))
+    let options = if online { Options::online(major) } else { Options::new() };
+    cell.get_or_init(|| Cluster::start(major, &options))
 }
 
 /// Folder with one server per major, as `scripts/servers` has it.
@@ -208,7 +237,8 @@ fn install(major: u32, place: &Path, extensions: &[(String, String)]) -> PathBuf
     place.join("bin")
 }
 
-fn unique(hint: &str) -> String {
+/// `hint_1`, `hint_2`, …: a name that no other test of this process has.
+pub fn unique(hint: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("{hint}_{}", COUNT.fetch_add(1, Ordering::Relaxed) + 1)
 }

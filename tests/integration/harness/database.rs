@@ -105,13 +105,47 @@ impl<'a> Database<'a> {
     }
 }
 
+/// Ends what keeps a database from being dropped and its server from forgetting WAL: its slots, active or not. Prints
+/// subscriptions and prepared transactions, which can only be ended from inside the database.
+const RELEASE: &str = r#"
+SET client_min_messages = error;
+SELECT set_config('harness.name', :'name', false) \g /dev/null
+DO $$ BEGIN
+  FOR i IN 1..100 LOOP
+    BEGIN
+      PERFORM pg_terminate_backend(active_pid) FROM pg_replication_slots
+        WHERE database = current_setting('harness.name') AND active;
+      PERFORM pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+        WHERE database = current_setting('harness.name') AND NOT active;
+    EXCEPTION WHEN object_in_use OR undefined_object THEN NULL;
+    END;
+    EXIT WHEN NOT EXISTS (SELECT FROM pg_replication_slots WHERE database = current_setting('harness.name'));
+    PERFORM pg_sleep(0.05);
+  END LOOP;
+END $$;
+SELECT format('ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I;', subname)
+  FROM pg_subscription JOIN pg_database d ON d.oid = subdbid WHERE datname = :'name';
+SELECT format('ROLLBACK PREPARED %L;', gid) FROM pg_prepared_xacts WHERE database = :'name';
+"#;
+
 impl Drop for Database<'_> {
     fn drop(&mut self) {
-        if self.ours && !std::thread::panicking() {
+        if !self.ours {
+            return;
+        }
+        // A stopped server or a session still open keeps it: it goes with the server then.
+        let maintenance = self.cluster.maintenance();
+        let mut release = maintenance.psql_command();
+        release.args(["-v", &format!("name={}", self.name), "-f", "-"]);
+        let (_, inside, _) = feed(&mut release, RELEASE.as_bytes());
+        if !inside.trim().is_empty() {
+            let _ = self.try_psql(&inside);
+        }
+        // The database of a failing test is left to be looked at.
+        if !std::thread::panicking() {
             let force = if self.cluster.major >= 13 { " WITH (FORCE)" } else { "" };
             let name = self.name.replace('"', "\"\"");
-            // A stopped server or a session still open keeps it: it goes with the server then.
-            let _ = self.cluster.maintenance().try_psql(&format!(
+            let _ = maintenance.try_psql(&format!(
                 "SET client_min_messages = error; DROP DATABASE IF EXISTS \"{name}\"{force}"
             ));
         }

@@ -12,7 +12,7 @@ mod proxy;
 
 #[allow(unused_imports)]
 pub use {
-    cluster::{Cluster, Options, cluster, pg_dump_for, tools},
+    cluster::{Cluster, Options, cluster, online_cluster, pg_dump_for, tools, unique},
     database::Database,
     migrator::{Migrator, Run, Running, migrator},
     oracle::{
