@@ -28,6 +28,15 @@ pub struct Server {
     info: Arc<ConnInfo>,
 }
 
+/// What kind of session a login is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// SQL.
+    Ordinary,
+    /// Replication commands, and SQL in the simple protocol.
+    Walsender,
+}
+
 /// A login that succeeded; settings are made.
 pub(super) struct Login {
     pub(super) client: Client,
@@ -72,8 +81,8 @@ impl Server {
         ConnectError { side: self.side, address: self.display(), sqlstate, reason }
     }
 
-    /// Logs in to the first host that will do; the session has no settings yet.
-    pub(super) async fn login(&self) -> Result<Login, ConnectError> {
+    /// Logs in to the first host that will do, and makes the settings.
+    pub(super) async fn login(&self, kind: Kind) -> Result<Login, ConnectError> {
         let mut order: Vec<&Host> = self.info.hosts.iter().collect();
         if self.info.load_balance {
             shuffle(&mut order);
@@ -86,7 +95,7 @@ impl Server {
         for attrs in passes {
             report = Report::default();
             for host in &order {
-                if let Some(login) = self.try_host(host, *attrs, &mut report).await? {
+                if let Some(login) = self.try_host(host, *attrs, kind, &mut report).await? {
                     return Ok(login);
                 }
             }
@@ -98,6 +107,7 @@ impl Server {
         &self,
         host: &Host,
         attrs: SessionAttrs,
+        kind: Kind,
         report: &mut Report,
     ) -> Result<Option<Login>, ConnectError> {
         let mut addresses = match self.limited(async { Ok(socket::resolve(host).await?) }).await {
@@ -112,7 +122,7 @@ impl Server {
             shuffle(&mut addresses);
         }
         for address in &addresses {
-            match self.limited(self.try_address(host, address, attrs)).await {
+            match self.limited(self.try_address(host, address, attrs, kind)).await {
                 Ok(login) => return Ok(Some(login)),
                 Err(failure) => {
                     let ends = failure.ends_the_search();
@@ -140,6 +150,7 @@ impl Server {
         host: &Host,
         address: &Address,
         attrs: SessionAttrs,
+        kind: Kind,
     ) -> Result<Login, Failure> {
         let encryptions: &[bool] = match (address, self.info.sslmode) {
             (Address::Unix(_), _) | (_, SslMode::Disable) => &[false],
@@ -156,7 +167,7 @@ impl Server {
                 None => socket::open(&self.info, host, address, tls).await,
             };
             let failure = match opened {
-                Ok(stream) => match self.authenticate(stream, host, address, attrs).await {
+                Ok(stream) => match self.authenticate(stream, host, address, attrs, kind).await {
                     Ok(login) => return Ok(login),
                     Err(failure) => failure,
                 },
@@ -185,6 +196,7 @@ impl Server {
         host: &Host,
         address: &Address,
         attrs: SessionAttrs,
+        kind: Kind,
     ) -> Result<Login, Failure> {
         let tls = stream.is_tls();
         let mut config = tokio_postgres::Config::new();
@@ -203,6 +215,9 @@ impl Server {
             config.password(password.expose());
         }
         let lent = Lent::new(stream, self.info.require_auth);
+        if kind == Kind::Walsender {
+            lent.ask_for_walsender();
+        }
         let (client, mut connection) = config.connect_raw(lent.clone(), Ready).await?;
         let (version, known) = {
             // In a scope of its own: a borrow of the connection across an await would keep the future off other threads.

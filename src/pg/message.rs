@@ -20,6 +20,8 @@ pub enum Message {
     CopyIn(bool),
     /// COPY TO STDOUT has begun; `true`: binary.
     CopyOut(bool),
+    /// Both directions are open: replication has begun.
+    CopyBoth,
     /// A row of COPY TO STDOUT, for small results; large ones go by the chunk.
     CopyData(Bytes),
     /// COPY TO STDOUT has sent everything.
@@ -50,6 +52,7 @@ pub(super) fn decode(side: Side, what: &str, kind: u8, mut body: Bytes) -> Decod
         b'Z' => body.first().map(|status| Message::ReadyForQuery(*status)),
         b'G' => body.first().map(|format| Message::CopyIn(*format == 1)),
         b'H' => body.first().map(|format| Message::CopyOut(*format == 1)),
+        b'W' => Some(Message::CopyBoth),
         b'd' => Some(Message::CopyData(body)),
         b'c' => Some(Message::CopyDone),
         b'T' => column_names(body).map(Message::RowDescription),

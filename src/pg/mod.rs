@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! conninfo → connect (socket, tls, login) → Session  SQL: queries, batches, pipelines
-//!                                         → Wire     the simple protocol raw, COPY by the chunk
+//!                                         → Wire     the simple protocol raw, COPY by the chunk, replication
 //! ```
 //!
 //! Invariant: no secret leaves this module; every failure names its server and carries the SQLSTATE.
@@ -18,6 +18,7 @@ mod message;
 mod pipeline;
 mod pump;
 mod reader;
+mod replication;
 mod secret;
 mod session;
 mod settings;

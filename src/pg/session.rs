@@ -7,13 +7,14 @@ use std::sync::{Arc, OnceLock};
 use futures_util::TryStreamExt as _;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 
+use super::connect::Kind;
 use super::{CancelHandle, ConnectError, Server, SqlError};
 use crate::error::Side;
 
 impl Server {
     /// Opens a session.
     pub async fn connect(&self) -> Result<Session, ConnectError> {
-        let login = self.login().await?;
+        let login = self.login(Kind::Ordinary).await?;
         login.lent.give_away();
         let farewell = Arc::new(OnceLock::new());
         let (mut connection, last_words) = (login.connection, Arc::clone(&farewell));

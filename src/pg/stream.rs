@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use super::conninfo::AuthMethods;
+use super::replication;
 
 /// An open connection's bytes.
 #[derive(Debug)]
@@ -92,6 +93,19 @@ struct Watched {
     allowed: AuthMethods,
     /// Whether the server has asked for proof of identity.
     asked: bool,
+    /// The startup message, where it is not the borrower's own.
+    startup: Startup,
+}
+
+/// What becomes of the startup message, the first thing that the borrower writes.
+#[derive(Debug)]
+enum Startup {
+    /// It passes as it is.
+    AsItIs,
+    /// A walsender is asked for in it.
+    Walsender,
+    /// Rewritten, and not all of it sent yet.
+    Rewritten(Bytes),
 }
 
 /// How closely the server's messages are followed.
@@ -117,7 +131,13 @@ impl Lent {
             watch: Watch::Login,
             allowed,
             asked: false,
+            startup: Startup::AsItIs,
         })))
+    }
+
+    /// The login that follows shall end in a walsender for the database it names (see [`super::replication`]).
+    pub(super) fn ask_for_walsender(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).startup = Startup::Walsender;
     }
 
     /// The stream will stay with tokio-postgres: no more watching.
@@ -193,6 +213,25 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// Sends what is left of a rewritten startup message.
+    fn poll_startup(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Startup::Rewritten(left) = &mut self.startup {
+            if left.is_empty() {
+                self.startup = Startup::AsItIs;
+                break;
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, left) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => left.advance(n),
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// What the stream says when the other end does not speak the protocol.
 pub(super) const NOT_POSTGRES: &str = "the other end does not speak the PostgreSQL protocol";
 /// What the stream says, followed by the method, when the server asks in a way that `require_auth` forbids.
@@ -213,11 +252,25 @@ impl AsyncRead for Lent {
 impl AsyncWrite for Lent {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(inner.startup, Startup::Walsender) {
+            let Some(message) = replication::walsender_startup(buf) else {
+                let text = "the login did not begin with one whole startup message";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+            };
+            // Taken over whole: what the socket does not accept now goes before the next write or flush.
+            inner.startup = Startup::Rewritten(message);
+            return match inner.poll_startup(cx) {
+                Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+                _ => Poll::Ready(Ok(buf.len())),
+            };
+        }
+        ready!(inner.poll_startup(cx))?;
         Pin::new(&mut inner.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ready!(inner.poll_startup(cx))?;
         Pin::new(&mut inner.stream).poll_flush(cx)
     }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 
+use super::connect::{Kind, Login};
 use super::message::{Decoded, Message, decode, rows_of_tag};
 use super::{CancelHandle, ConnectError, Server, SqlError, Stream, frames::FrameScanner};
 use crate::error::Side;
@@ -23,7 +24,13 @@ impl Server {
     /// ends the source's `server_encoding`, so that the target converts once and the bytes pass unread. SQL text is
     /// UTF-8 whatever it is.
     pub async fn connect_wire(&self, encoding: &str) -> Result<Wire, ConnectError> {
-        let login = self.login().await?;
+        let login = self.login(Kind::Ordinary).await?;
+        let utf8 = ["UTF8", "UTF-8", "UNICODE"].iter().any(|n| n.eq_ignore_ascii_case(encoding));
+        self.wire(login, (!utf8).then(|| encoding.to_owned()))
+    }
+
+    /// Takes the bare stream of a login.
+    pub(super) fn wire(&self, login: Login, encoding: Option<String>) -> Result<Wire, ConnectError> {
         // The connection must go before the client, whose end would make it say goodbye to the server.
         drop(login.connection);
         drop(login.client);
@@ -31,14 +38,13 @@ impl Server {
             .lent
             .take_back()
             .ok_or_else(|| self.error(None, "the connection is still in use".to_owned()))?;
-        let utf8 = ["UTF8", "UTF-8", "UNICODE"].iter().any(|n| n.eq_ignore_ascii_case(encoding));
         Ok(Wire {
             side: self.side,
             stream,
             buffer,
             version: login.version,
             cancel: login.cancel,
-            encoding: (!utf8).then(|| encoding.to_owned()),
+            encoding,
             status: b'I',
         })
     }
@@ -89,6 +95,17 @@ impl Wire {
     /// stream is an error. Safe to cancel.
     pub async fn fill(&mut self) -> io::Result<usize> {
         self.buffer.reserve(READ);
+        match self.stream.read_buf(&mut self.buffer).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            n => Ok(n),
+        }
+    }
+
+    /// As [`Wire::fill`], but only once less than `spare` bytes of room are left is more made: small reads share one allocation.
+    pub async fn fill_sparingly(&mut self, spare: usize) -> io::Result<usize> {
+        if self.buffer.capacity() - self.buffer.len() < spare {
+            self.buffer.reserve(READ);
+        }
         match self.stream.read_buf(&mut self.buffer).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             n => Ok(n),
