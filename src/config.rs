@@ -3,6 +3,7 @@
 //! `cli/` makes these from raw arguments; a library user fills them directly. Invariant: a value that can be
 //! constructed here can be acted on; nothing below re-reads arguments or the environment.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Which schemas and tables take part.
@@ -76,7 +77,7 @@ pub struct RestoreOptions {
 }
 
 /// What an online migration does beside Restore.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OnlineOptions {
     /// `--slot-name`
     pub slot_name: String,
@@ -108,6 +109,28 @@ pub struct OnlineOptions {
     pub apply_memory: usize,
 }
 
+/// Without `subscription_conninfo`, which may hold a password.
+impl fmt::Debug for OnlineOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = self.subscription_conninfo.as_ref().map(|_| "(hidden)");
+        f.debug_struct("OnlineOptions")
+            .field("slot_name", &self.slot_name)
+            .field("publication", &self.publication)
+            .field("create_publication", &self.create_publication)
+            .field("lag_threshold_bytes", &self.lag_threshold_bytes)
+            .field("cutover_poll", &self.cutover_poll)
+            .field("keep_subscription", &self.keep_subscription)
+            .field("subscription_conninfo", &hidden)
+            .field("max_slot_wal_bytes", &self.max_slot_wal_bytes)
+            .field("fence_source", &self.fence_source)
+            .field("slot_timeout", &self.slot_timeout)
+            .field("drain_timeout", &self.drain_timeout)
+            .field("reconnect", &self.reconnect)
+            .field("lanes", &self.lanes)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for OnlineOptions {
     fn default() -> Self {
         OnlineOptions {
@@ -137,6 +160,13 @@ mod tests {
     fn patterns() {
         assert!(matches("a*", "abc") && matches("*c", "abc") && matches("a*c", "abc") && matches("*", ""));
         assert!(!matches("a*d", "abc") && !matches("ab", "abc") && matches("é*", "éa"));
+    }
+
+    #[test]
+    fn a_connection_string_is_never_shown() {
+        let conninfo = Some("host=a password=geheim".to_owned());
+        let options = OnlineOptions { subscription_conninfo: conninfo, ..OnlineOptions::default() };
+        assert!(!format!("{options:?}").contains("geheim"));
     }
 
     #[test]

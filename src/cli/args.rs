@@ -5,7 +5,7 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::size::{parse_bytes, parse_kilobytes};
+use super::size::{parse_bytes, parse_kilobytes, parse_some_bytes};
 
 /// Moves a PostgreSQL database from one server to another, without pg_dump, pg_restore or libpq.
 #[derive(Debug, Parser)]
@@ -81,7 +81,7 @@ pub(crate) struct OwnershipArgs {
 /// The migration itself: the flags without a subcommand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct MigrateArgs {
-    /// offline: copy everything once, while nobody writes to the source.
+    /// Whether the source stays writable until cutover.
     #[arg(long, value_name = "MODE")]
     pub(crate) mode: Option<Mode>,
     #[command(flatten)]
@@ -117,38 +117,65 @@ pub(crate) struct MigrateArgs {
     pub(crate) online: OnlineArgs,
 }
 
+/// Longest time that a flag takes, seconds: the server's own limit for a timeout, in milliseconds.
+const MAX_SECONDS: u64 = i32::MAX as u64 / 1000;
+
 /// Flags that only online mode uses; accepted, and without effect, in offline mode.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Online mode (accepted and unused in offline mode)")]
 pub(crate) struct OnlineArgs {
-    /// The replication slot on the source.
+    /// The replication slot that is made on the source [default: pg_migrator].
     #[arg(long, value_name = "NAME")]
     pub(crate) slot_name: Option<String>,
-    /// The publication on the source.
+    /// The publication on the source [default: pg_migrator].
     #[arg(long, value_name = "NAME")]
     pub(crate) publication: Option<String>,
-    /// Below this lag the migration is CaughtUp.
+    /// Make the publication where it is missing, for the tables that take part.
+    #[arg(long)]
+    pub(crate) create_publication: bool,
+    /// Below this lag the migration is CaughtUp [default: 8388608].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) lag_threshold_bytes: Option<u64>,
-    /// Seconds between heartbeats.
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Seconds between heartbeats [default: 5].
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
     pub(crate) cutover_poll_secs: Option<u64>,
-    /// Keep the subscription and the slot after cutover.
+    /// Keep the subscription, disabled, and the slot after cutover.
     #[arg(long)]
     pub(crate) keep_subscription: bool,
+    /// How the target reaches the source, where that differs from --source: a connection string.
+    #[arg(long, value_name = "CONNINFO")]
+    pub(crate) subscription_conninfo: Option<String>,
+    /// Stop the migration when its slot holds back more WAL than this on the source [default: no limit].
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_some_bytes)]
+    pub(crate) max_slot_wal: Option<u64>,
+    /// At cutover, stop writes on the source: read-only for new sessions, writing sessions ended.
+    #[arg(long)]
+    pub(crate) fence_source: bool,
+    /// How long the slot's creation may wait for transactions that are older, seconds [default: 300].
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    pub(crate) slot_timeout_secs: Option<u64>,
+    /// How long cutover may take to apply what is left, seconds [default: 300].
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    pub(crate) drain_timeout_secs: Option<u64>,
+    /// How long a broken connection is tried again while changes are applied, seconds; 0: not at all [default: 120].
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(0..=MAX_SECONDS))]
+    pub(crate) reconnect_secs: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// Copy once; nobody writes to the source meanwhile
+    /// Copy everything once; nobody writes to the source meanwhile
     Offline,
-    /// Copy, then follow the source's changes until cutover (not in this version)
+    /// Copy, then apply the source's changes until cutover; the source stays writable
     Online,
 }
 
 /// `pg_migrator check`
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CheckArgs {
+    /// The --mode the migration will be run in [default: offline].
+    #[arg(long, value_name = "MODE")]
+    pub(crate) mode: Option<Mode>,
     #[command(flatten)]
     pub(crate) source: SourceArgs,
     #[command(flatten)]
@@ -175,6 +202,8 @@ pub(crate) struct CheckArgs {
     pub(crate) subscription_name: Option<String>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) online: OnlineArgs,
 }
 
 /// `pg_migrator schema`

@@ -10,6 +10,10 @@ use crate::migration::{Config, Error, offline};
 
 /// Runs an offline migration.
 pub(super) async fn run(config: Config, voice: &Voice) -> ExitCode {
+    if config.online.is_some() {
+        voice.failed("--mode online is not in this version", ExitCode::Usage);
+        return ExitCode::Usage;
+    }
     let (interrupts, shutdown) = watch::channel(0);
     let signals = Signals::new().ok();
     tokio::select! {

@@ -1,7 +1,7 @@
 //! Keeps passwords given on the command line out of the process title.
 //!
 //! `/proc/PID/cmdline`, which `ps` shows to every user of the machine, is what the process was started with. So where
-//! `--source` or `--target` holds a password, the process starts itself again in place (same process id), with
+//! `--source`, `--target` or `--subscription-conninfo` holds a password, the process starts itself again in place (same process id), with
 //! `(hidden)` for the value, and gets the real one through a pipe on its standard input, which
 //! nothing else reads: neither the arguments nor the environment hold it any more. It is visible for the few
 //! milliseconds before that; the password file, `PGPASSWORD` or `PG_MIGRATOR_SOURCE` never show it.
@@ -15,7 +15,7 @@ use std::io;
 const HIDDEN: &str = "(hidden)";
 /// Set to the process id by the process for itself: the standard input holds the hidden values.
 const MARK: &str = "PG_MIGRATOR_HIDDEN_ARGUMENTS";
-const FLAGS: [&str; 2] = ["--source", "--target"];
+const FLAGS: [&str; 3] = ["--source", "--target", "--subscription-conninfo"];
 
 /// The command line as the operator wrote it. Does not return where the process had to start again.
 pub(crate) fn arguments() -> io::Result<Vec<OsString>> {
@@ -170,6 +170,8 @@ mod tests {
             "2",
             "--source",
             "host=a",
+            "--subscription-conninfo",
+            "password=y",
         ]);
         let (shown, hidden) = split(&argv);
         assert_eq!(
@@ -182,7 +184,9 @@ mod tests {
                 "--jobs",
                 "2",
                 "--source",
-                "host=a"
+                "host=a",
+                "--subscription-conninfo",
+                "(hidden)"
             ])
         );
         assert_eq!(restore(shown, &hidden), argv);

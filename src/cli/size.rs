@@ -7,6 +7,14 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     parse(text, 1)
 }
 
+/// As [`parse_bytes`], and not 0.
+pub(crate) fn parse_some_bytes(text: &str) -> Result<u64, String> {
+    match parse_bytes(text)? {
+        0 => Err("must be more than 0".into()),
+        bytes => Ok(bytes),
+    }
+}
+
 /// A number of kilobytes, as `maintenance_work_mem` counts; a bare number is kilobytes.
 pub(crate) fn parse_kilobytes(text: &str) -> Result<u64, String> {
     let kilobytes = parse(text, 1024)? / 1024;
@@ -52,5 +60,7 @@ mod tests {
             assert!(parse_bytes(bad).is_err(), "{bad}");
         }
         assert!(parse_kilobytes("1").is_err());
+        assert_eq!(parse_some_bytes("1kB"), Ok(1024));
+        assert!(parse_some_bytes("0GB").is_err());
     }
 }

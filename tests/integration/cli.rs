@@ -11,7 +11,7 @@ fn wrong_flags_are_usage_errors_and_name_the_flag() {
     let both = ["--source", NOWHERE, "--target", NOWHERE];
     let cases: [(&[&str], &str); 8] = [
         (&[], "--mode"),
-        (&["--mode", "online"], "--mode online is not in this version"),
+        (&["--mode", "online", "--slot-name", "a-b"], "--slot-name"),
         (&["--mode", "nope"], "--mode"),
         (&["--mode", "offline", "--jobs", "0"], "--jobs"),
         (&["--mode", "offline", "--slot-name", "No"], "--slot-name"),

@@ -3,13 +3,15 @@
 //! Invariant: every refusal names the flag and says what to write instead; nothing is contacted here; a
 //! connection string is never part of a message.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use super::args::{
-    CheckArgs, ColorChoice, ConsoleArgs, FilterArgs, LogFormat, MigrateArgs, Mode, OwnershipArgs, RawArgs,
-    RawCommand, SchemaArgs, SectionArg, SourceArgs, TargetArgs, VerifyArgs,
+    CheckArgs, ColorChoice, ConsoleArgs, FilterArgs, LogFormat, MigrateArgs, Mode, OnlineArgs, OwnershipArgs,
+    RawArgs, RawCommand, SchemaArgs, SectionArg, SourceArgs, TargetArgs, VerifyArgs,
 };
-use crate::config::{Filter, RestoreOptions};
+use crate::config::{Filter, OnlineOptions, RestoreOptions};
 use crate::error::Side;
 use crate::migration::Config;
 use crate::pg::{ConnInfoError, Server};
@@ -28,12 +30,11 @@ const MAX_NAME_BYTES: usize = 63;
 /// A command line that cannot be used.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum UsageError {
-    #[error("--mode is required: `--mode offline` copies everything once")]
-    ModeMissing,
     #[error(
-        "--mode online is not in this version: use --mode offline, which needs the source to be quiet while it copies"
+        "--mode is required: `--mode offline` copies everything once while nobody writes to the source, \
+         `--mode online` copies and then applies the source's changes until cutover"
     )]
-    OnlineNotYet,
+    ModeMissing,
     #[error("--{0} is required: give a connection string, or set {1}")]
     ServerMissing(&'static str, &'static str),
     #[error("{0} is empty: give a connection string such as 'host=db.example.com dbname=app user=postgres'")]
@@ -146,17 +147,9 @@ fn output(json: bool) -> Output {
 }
 
 fn migrate(raw: MigrateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, UsageError> {
-    match raw.mode {
-        None => return Err(UsageError::ModeMissing),
-        Some(Mode::Online) => return Err(UsageError::OnlineNotYet),
-        Some(Mode::Offline) => {}
-    }
-    if let Some(slot) = &raw.online.slot_name {
-        slot_name(slot)?;
-    }
-    if let Some(publication) = &raw.online.publication {
-        name("publication", publication)?;
-    }
+    let mode = raw.mode.ok_or(UsageError::ModeMissing)?;
+    // Checked in offline mode too: what is accepted today should be right on the day of the migration.
+    let online = online(raw.online)?;
     let MigrateArgs { ownership: OwnershipArgs { no_owner, no_privileges }, .. } = raw;
     Ok(Config {
         source: source(raw.source, env)?,
@@ -173,14 +166,42 @@ fn migrate(raw: MigrateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Con
             split_bytes: raw.split_bytes.unwrap_or(DEFAULT_SPLIT_BYTES),
         },
         subscription_name: subscription_name(raw.subscription_name)?,
-        online: None,
+        online: (mode == Mode::Online).then_some(online),
+    })
+}
+
+fn online(raw: OnlineArgs) -> Result<OnlineOptions, UsageError> {
+    let default = OnlineOptions::default();
+    let seconds = |given: Option<u64>, default: Duration| given.map_or(default, Duration::from_secs);
+    let slot_name = raw.slot_name.unwrap_or(default.slot_name);
+    self::slot_name(&slot_name)?;
+    let publication = raw.publication.unwrap_or(default.publication);
+    name("publication", &publication)?;
+    if raw.subscription_conninfo.as_ref().is_some_and(|conninfo| conninfo.trim().is_empty()) {
+        return Err(UsageError::ServerEmpty("--subscription-conninfo".into()));
+    }
+    Ok(OnlineOptions {
+        slot_name,
+        publication,
+        create_publication: raw.create_publication,
+        lag_threshold_bytes: raw.lag_threshold_bytes.unwrap_or(default.lag_threshold_bytes),
+        cutover_poll: seconds(raw.cutover_poll_secs, default.cutover_poll),
+        keep_subscription: raw.keep_subscription,
+        subscription_conninfo: raw.subscription_conninfo,
+        max_slot_wal_bytes: raw.max_slot_wal,
+        fence_source: raw.fence_source,
+        slot_timeout: seconds(raw.slot_timeout_secs, default.slot_timeout),
+        drain_timeout: seconds(raw.drain_timeout_secs, default.drain_timeout),
+        reconnect: seconds(raw.reconnect_secs, default.reconnect),
+        lanes: default.lanes,
+        apply_memory: default.apply_memory,
     })
 }
 
 fn check(raw: CheckArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, UsageError> {
     migrate(
         MigrateArgs {
-            mode: Some(Mode::Offline),
+            mode: Some(raw.mode.unwrap_or(Mode::Offline)),
             source: raw.source,
             target: raw.target,
             jobs: raw.jobs,
@@ -190,6 +211,7 @@ fn check(raw: CheckArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Config,
             ownership: raw.ownership,
             subscription_name: raw.subscription_name,
             filter: raw.filter,
+            online: raw.online,
             ..MigrateArgs::default()
         },
         env,
@@ -307,184 +329,4 @@ fn slot_name(value: &str) -> Result<(), UsageError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-
-    fn run(args: &[&str]) -> Result<(Command, Console), String> {
-        run_with(args, &|_| None)
-    }
-
-    fn run_with(args: &[&str], env: &dyn Fn(&str) -> Option<String>) -> Result<(Command, Console), String> {
-        let argv = std::iter::once("pg_migrator").chain(args.iter().copied());
-        let raw = RawArgs::try_parse_from(argv).map_err(|e| e.to_string())?;
-        resolve(raw, env).map_err(|e| e.to_string())
-    }
-
-    fn refusal(args: &[&str]) -> String {
-        match run(args) {
-            Ok(_) => "accepted".into(),
-            Err(message) => message.lines().next().unwrap_or_default().to_owned(),
-        }
-    }
-
-    const BOTH: [&str; 4] = ["--source", "host=a", "--target", "host=b"];
-
-    fn offline(extra: &[&'static str]) -> Vec<&'static str> {
-        [&["--mode", "offline"][..], &BOTH, extra].concat()
-    }
-
-    #[test]
-    fn the_whole_contract_is_accepted() {
-        let args = offline(&[
-            "--slot-name",
-            "s",
-            "--publication",
-            "P",
-            "--subscription-name",
-            "N",
-            "--jobs",
-            "7",
-            "--lag-threshold-bytes",
-            "8192",
-            "--cutover-poll-secs",
-            "2",
-            "--drop-target-first",
-            "--keep-subscription",
-            "--allow-restore-errors",
-            "--allow-unsupported",
-            "--no-owner",
-            "--no-privileges",
-            "--include-schema",
-            "a*",
-            "--include-schema",
-            "b",
-            "--exclude-table",
-            "a.t",
-            "--maintenance-work-mem",
-            "1GB",
-            "--split-bytes",
-            "64MB",
-            "--log-format",
-            "json",
-            "-vv",
-            "--color",
-            "never",
-        ]);
-        let (Command::Migrate(m), console) = run(&args).unwrap() else { panic!("another command") };
-        assert_eq!(m.subscription_name, "N");
-        assert_eq!(m.filter.include_schemas, ["a*", "b"]);
-        assert_eq!(m.filter.exclude_tables, ["a.t"]);
-        assert_eq!(m.restore.jobs, 7);
-        assert_eq!(m.restore.split_bytes, 64 << 20);
-        assert_eq!(m.restore.maintenance_work_mem_kb, Some(1 << 20));
-        assert!(m.restore.drop_target_first && m.restore.allow_restore_errors && m.restore.allow_unsupported);
-        assert!(m.restore.no_owner && m.restore.no_privileges);
-        assert!(console.json && console.verbosity == Verbosity::Everything);
-    }
-
-    #[test]
-    fn defaults() {
-        let (Command::Migrate(m), console) = run(&offline(&[])).unwrap() else { panic!("another command") };
-        assert_eq!((m.restore.jobs, m.restore.split_bytes), (4, 128 << 20));
-        assert_eq!(m.subscription_name, "pg_migrator");
-        assert!(m.filter.is_everything());
-        assert_eq!(console.verbosity, Verbosity::Normal);
-    }
-
-    #[test]
-    fn refusals_name_the_flag() {
-        let long = "x".repeat(64);
-        let cases: Vec<Vec<&str>> = vec![
-            vec![],
-            BOTH.to_vec(),
-            [&["--mode", "online"][..], &BOTH].concat(),
-            vec!["--mode", "sideways"],
-            vec!["--mode", "offline", "--target", "host=b"],
-            vec!["--mode", "offline", "--source", "host=a"],
-            vec!["--mode", "offline", "--source", " ", "--target", "host=b"],
-            offline(&["--jobs", "0"]),
-            offline(&["--jobs", "x"]),
-            offline(&["--slot-name", "Upper"]),
-            offline(&["--publication", ""]),
-            [offline(&["--subscription-name"]), vec![&long]].concat(),
-            offline(&["--include-table", ""]),
-            offline(&["--cutover-poll-secs", "0"]),
-            offline(&["--lag-threshold-bytes", "-1"]),
-            offline(&["--split-bytes", "1XB"]),
-            offline(&["--maintenance-work-mem", "1"]),
-            offline(&["--jobz", "1"]),
-            offline(&["-q", "-v"]),
-            vec!["--mode", "offline", "check"],
-            vec!["check", "--source", "host=a"],
-            vec!["schema"],
-            vec!["schema", "--source", "host=a", "--section", "all"],
-            vec!["frobnicate"],
-            vec!["--source", "a", "--source", "b"],
-        ];
-        let shown: Vec<String> = cases.iter().map(|c| refusal(c)).collect();
-        insta::assert_snapshot!(shown.join("\n"), @r#"
---mode is required: `--mode offline` copies everything once
---mode is required: `--mode offline` copies everything once
---mode online is not in this version: use --mode offline, which needs the source to be quiet while it copies
-error: invalid value 'sideways' for '--mode <MODE>'
---source is required: give a connection string, or set PG_MIGRATOR_SOURCE
---target is required: give a connection string, or set PG_MIGRATOR_TARGET
---source is empty: give a connection string such as 'host=db.example.com dbname=app user=postgres'
-error: invalid value '0' for '--jobs <N>': 0 is not in 1..=1024
-error: invalid value 'x' for '--jobs <N>': invalid digit found in string
---slot-name: a slot's name has only lower case letters, digits and underscores
---publication: a name must not be empty
---subscription-name: a name has at most 63 bytes, this one has 64
---include-table: a pattern must not be empty
-error: invalid value '0' for '--cutover-poll-secs <N>': 0 is not in 1..18446744073709551615
-error: invalid value '-1' for '--lag-threshold-bytes <N>': invalid digit found in string
-error: invalid value '1XB' for '--split-bytes <SIZE>': expected a number with an optional unit: B, kB, MB, GB or TB
-error: invalid value '1' for '--maintenance-work-mem <SIZE>': must be between 1MB and 2TB
-error: unexpected argument '--jobz' found
-error: the argument '--quiet' cannot be used with '--verbose...'
-flags of the migration stand before `check`, where they mean nothing: write them after `check`
---target is required: give a connection string, or set PG_MIGRATOR_TARGET
---source is required: give a connection string, or set PG_MIGRATOR_SOURCE
-error: invalid value 'all' for '--section <SECTION>'
-error: unrecognized subcommand 'frobnicate'
-error: the argument '--source <CONNINFO>' cannot be used multiple times
-"#);
-    }
-
-    #[test]
-    fn servers_come_from_the_environment_too() {
-        let env = |name: &str| match name {
-            "PG_MIGRATOR_SOURCE" => Some("host=a".to_owned()),
-            "PG_MIGRATOR_TARGET" => Some("".to_owned()),
-            _ => None,
-        };
-        assert!(run_with(&["schema"], &env).is_ok());
-        insta::assert_snapshot!(run_with(&["--mode", "offline"], &env).unwrap_err(), @"PG_MIGRATOR_TARGET is empty: give a connection string such as 'host=db.example.com dbname=app user=postgres'");
-    }
-
-    #[test]
-    fn sections_come_in_order_and_once() {
-        let args = [
-            "schema",
-            "--source",
-            "h",
-            "--section",
-            "post-data",
-            "--section",
-            "pre-data",
-            "--section",
-            "pre-data",
-        ];
-        let (Command::Schema(s), _) = run(&args).unwrap() else { panic!("another command") };
-        assert_eq!(s.sections, [Section::PreData, Section::PostData]);
-    }
-
-    #[test]
-    fn output_flags_are_read_before_and_after_a_subcommand() {
-        for args in [vec!["-q", "schema", "--source", "h"], vec!["schema", "--source", "h", "-q"]] {
-            assert_eq!(run(&args).unwrap().1.verbosity, Verbosity::Quiet);
-        }
-    }
-}
+mod tests;

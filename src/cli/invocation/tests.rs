@@ -1,0 +1,260 @@
+//! What is accepted, and what is said where something is not.
+
+use clap::Parser as _;
+
+use super::*;
+
+fn run(args: &[&str]) -> Result<(Command, Console), String> {
+    run_with(args, &|_| None)
+}
+
+fn run_with(args: &[&str], env: &dyn Fn(&str) -> Option<String>) -> Result<(Command, Console), String> {
+    let argv = std::iter::once("pg_migrator").chain(args.iter().copied());
+    let raw = RawArgs::try_parse_from(argv).map_err(|e| e.to_string())?;
+    resolve(raw, env).map_err(|e| e.to_string())
+}
+
+fn refusal(args: &[&str]) -> String {
+    match run(args) {
+        Ok(_) => "accepted".into(),
+        Err(message) => message.lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+const BOTH: [&str; 4] = ["--source", "host=a", "--target", "host=b"];
+
+fn offline(extra: &[&'static str]) -> Vec<&'static str> {
+    [&["--mode", "offline"][..], &BOTH, extra].concat()
+}
+
+fn online(extra: &[&'static str]) -> Vec<&'static str> {
+    [&["--mode", "online"][..], &BOTH, extra].concat()
+}
+
+#[test]
+fn online_options() {
+    let args = online(&[
+        "--slot-name",
+        "slot_1",
+        "--publication",
+        "Pub",
+        "--create-publication",
+        "--lag-threshold-bytes",
+        "0",
+        "--cutover-poll-secs",
+        "1",
+        "--keep-subscription",
+        "--subscription-conninfo",
+        "host=inside password=x",
+        "--max-slot-wal",
+        "20GB",
+        "--fence-source",
+        "--slot-timeout-secs",
+        "7",
+        "--drain-timeout-secs",
+        "8",
+        "--reconnect-secs",
+        "0",
+    ]);
+    let (Command::Migrate(m), _) = run(&args).unwrap() else { panic!("another command") };
+    let o = m.online.unwrap();
+    assert_eq!((o.slot_name.as_str(), o.publication.as_str()), ("slot_1", "Pub"));
+    assert!(o.create_publication && o.keep_subscription && o.fence_source);
+    assert_eq!((o.lag_threshold_bytes, o.max_slot_wal_bytes), (0, Some(20 << 30)));
+    assert_eq!(o.subscription_conninfo.as_deref(), Some("host=inside password=x"));
+    let seconds = [o.cutover_poll, o.slot_timeout, o.drain_timeout, o.reconnect].map(|d| d.as_secs());
+    assert_eq!(seconds, [1, 7, 8, 0]);
+    let check = [&["check", "--mode", "online", "--slot-name", "s"][..], &BOTH].concat();
+    let (Command::Check(config, _), _) = run(&check).unwrap() else { panic!("another command") };
+    assert_eq!(config.online.unwrap().slot_name, "s");
+}
+
+#[test]
+fn offline_has_no_use_for_online_options() {
+    for args in [offline(&["--slot-name", "s", "--fence-source"]), [&["check"][..], &BOTH].concat()] {
+        match run(&args).unwrap().0 {
+            Command::Migrate(config) | Command::Check(config, _) => assert!(config.online.is_none()),
+            other => panic!("{other:?}"),
+        }
+    }
+    let (Command::Migrate(m), _) = run(&online(&[])).unwrap() else { panic!("another command") };
+    let o = m.online.unwrap();
+    assert_eq!((o.slot_name.as_str(), o.publication.as_str()), ("pg_migrator", "pg_migrator"));
+}
+
+#[test]
+fn the_whole_contract_is_accepted() {
+    let args = offline(&[
+        "--slot-name",
+        "s",
+        "--publication",
+        "P",
+        "--subscription-name",
+        "N",
+        "--jobs",
+        "7",
+        "--lag-threshold-bytes",
+        "8192",
+        "--cutover-poll-secs",
+        "2",
+        "--drop-target-first",
+        "--keep-subscription",
+        "--allow-restore-errors",
+        "--allow-unsupported",
+        "--no-owner",
+        "--no-privileges",
+        "--include-schema",
+        "a*",
+        "--include-schema",
+        "b",
+        "--exclude-table",
+        "a.t",
+        "--maintenance-work-mem",
+        "1GB",
+        "--split-bytes",
+        "64MB",
+        "--log-format",
+        "json",
+        "-vv",
+        "--color",
+        "never",
+    ]);
+    let (Command::Migrate(m), console) = run(&args).unwrap() else { panic!("another command") };
+    assert_eq!(m.subscription_name, "N");
+    assert_eq!(m.filter.include_schemas, ["a*", "b"]);
+    assert_eq!(m.filter.exclude_tables, ["a.t"]);
+    assert_eq!(m.restore.jobs, 7);
+    assert_eq!(m.restore.split_bytes, 64 << 20);
+    assert_eq!(m.restore.maintenance_work_mem_kb, Some(1 << 20));
+    assert!(m.restore.drop_target_first && m.restore.allow_restore_errors && m.restore.allow_unsupported);
+    assert!(m.restore.no_owner && m.restore.no_privileges);
+    assert!(console.json && console.verbosity == Verbosity::Everything);
+}
+
+#[test]
+fn defaults() {
+    let (Command::Migrate(m), console) = run(&offline(&[])).unwrap() else { panic!("another command") };
+    assert_eq!((m.restore.jobs, m.restore.split_bytes), (4, 128 << 20));
+    assert_eq!(m.subscription_name, "pg_migrator");
+    assert!(m.filter.is_everything());
+    assert_eq!(console.verbosity, Verbosity::Normal);
+}
+
+#[test]
+fn refusals_name_the_flag() {
+    let long = "x".repeat(64);
+    let cases: Vec<Vec<&str>> = vec![
+        vec![],
+        BOTH.to_vec(),
+        vec!["--mode", "sideways"],
+        vec!["--mode", "offline", "--target", "host=b"],
+        vec!["--mode", "offline", "--source", "host=a"],
+        vec!["--mode", "offline", "--source", " ", "--target", "host=b"],
+        offline(&["--jobs", "0"]),
+        offline(&["--jobs", "x"]),
+        offline(&["--slot-name", "Upper"]),
+        offline(&["--publication", ""]),
+        [offline(&["--subscription-name"]), vec![&long]].concat(),
+        offline(&["--include-table", ""]),
+        offline(&["--cutover-poll-secs", "0"]),
+        offline(&["--cutover-poll-secs", "99999999999"]),
+        online(&["--slot-name", ""]),
+        online(&["--slot-name", "a-b"]),
+        [online(&["--slot-name"]), vec![&long]].concat(),
+        [online(&["--publication"]), vec![&long]].concat(),
+        online(&["--subscription-conninfo", " "]),
+        online(&["--max-slot-wal", "0"]),
+        online(&["--max-slot-wal", "-1"]),
+        online(&["--slot-timeout-secs", "0"]),
+        online(&["--drain-timeout-secs", "x"]),
+        online(&["--reconnect-secs", "-1"]),
+        online(&["--apply-jobs", "2"]),
+        [&["check", "--mode", "online", "--slot-name", "A"][..], &BOTH].concat(),
+        offline(&["--lag-threshold-bytes", "-1"]),
+        offline(&["--split-bytes", "1XB"]),
+        offline(&["--maintenance-work-mem", "1"]),
+        offline(&["--jobz", "1"]),
+        offline(&["-q", "-v"]),
+        vec!["--mode", "offline", "check"],
+        vec!["check", "--source", "host=a"],
+        vec!["schema"],
+        vec!["schema", "--source", "host=a", "--section", "all"],
+        vec!["frobnicate"],
+        vec!["--source", "a", "--source", "b"],
+    ];
+    let shown: Vec<String> = cases.iter().map(|c| refusal(c)).collect();
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+--mode is required: `--mode offline` copies everything once while nobody writes to the source, `--mode online` copies and then applies the source's changes until cutover
+--mode is required: `--mode offline` copies everything once while nobody writes to the source, `--mode online` copies and then applies the source's changes until cutover
+error: invalid value 'sideways' for '--mode <MODE>'
+--source is required: give a connection string, or set PG_MIGRATOR_SOURCE
+--target is required: give a connection string, or set PG_MIGRATOR_TARGET
+--source is empty: give a connection string such as 'host=db.example.com dbname=app user=postgres'
+error: invalid value '0' for '--jobs <N>': 0 is not in 1..=1024
+error: invalid value 'x' for '--jobs <N>': invalid digit found in string
+--slot-name: a slot's name has only lower case letters, digits and underscores
+--publication: a name must not be empty
+--subscription-name: a name has at most 63 bytes, this one has 64
+--include-table: a pattern must not be empty
+error: invalid value '0' for '--cutover-poll-secs <N>': 0 is not in 1..=2147483
+error: invalid value '99999999999' for '--cutover-poll-secs <N>': 99999999999 is not in 1..=2147483
+--slot-name: a name must not be empty
+--slot-name: a slot's name has only lower case letters, digits and underscores
+--slot-name: a name has at most 63 bytes, this one has 64
+--publication: a name has at most 63 bytes, this one has 64
+--subscription-conninfo is empty: give a connection string such as 'host=db.example.com dbname=app user=postgres'
+error: invalid value '0' for '--max-slot-wal <SIZE>': must be more than 0
+error: invalid value '-1' for '--max-slot-wal <SIZE>': expected a number with an optional unit: B, kB, MB, GB or TB
+error: invalid value '0' for '--slot-timeout-secs <N>': 0 is not in 1..=2147483
+error: invalid value 'x' for '--drain-timeout-secs <N>': invalid digit found in string
+error: invalid value '-1' for '--reconnect-secs <N>': -1 is not in 0..=2147483
+error: unexpected argument '--apply-jobs' found
+--slot-name: a slot's name has only lower case letters, digits and underscores
+error: invalid value '-1' for '--lag-threshold-bytes <N>': invalid digit found in string
+error: invalid value '1XB' for '--split-bytes <SIZE>': expected a number with an optional unit: B, kB, MB, GB or TB
+error: invalid value '1' for '--maintenance-work-mem <SIZE>': must be between 1MB and 2TB
+error: unexpected argument '--jobz' found
+error: the argument '--quiet' cannot be used with '--verbose...'
+flags of the migration stand before `check`, where they mean nothing: write them after `check`
+--target is required: give a connection string, or set PG_MIGRATOR_TARGET
+--source is required: give a connection string, or set PG_MIGRATOR_SOURCE
+error: invalid value 'all' for '--section <SECTION>'
+error: unrecognized subcommand 'frobnicate'
+error: the argument '--source <CONNINFO>' cannot be used multiple times
+"#);
+}
+
+#[test]
+fn servers_come_from_the_environment_too() {
+    let env = |name: &str| match name {
+        "PG_MIGRATOR_SOURCE" => Some("host=a".to_owned()),
+        "PG_MIGRATOR_TARGET" => Some("".to_owned()),
+        _ => None,
+    };
+    assert!(run_with(&["schema"], &env).is_ok());
+    insta::assert_snapshot!(run_with(&["--mode", "offline"], &env).unwrap_err(), @"PG_MIGRATOR_TARGET is empty: give a connection string such as 'host=db.example.com dbname=app user=postgres'");
+}
+
+#[test]
+fn sections_come_in_order_and_once() {
+    let args = [
+        "schema",
+        "--source",
+        "h",
+        "--section",
+        "post-data",
+        "--section",
+        "pre-data",
+        "--section",
+        "pre-data",
+    ];
+    let (Command::Schema(s), _) = run(&args).unwrap() else { panic!("another command") };
+    assert_eq!(s.sections, [Section::PreData, Section::PostData]);
+}
+
+#[test]
+fn output_flags_are_read_before_and_after_a_subcommand() {
+    for args in [vec!["-q", "schema", "--source", "h"], vec!["schema", "--source", "h", "-q"]] {
+        assert_eq!(run(&args).unwrap().1.verbosity, Verbosity::Quiet);
+    }
+}
