@@ -9,6 +9,7 @@
 //! Invariants: transactions are applied whole and in commit order; a position is confirmed to the source only when
 //! the target has flushed everything before it; the receiver answers the source however full the channels behind it are.
 
+pub mod apply;
 pub mod batch;
 pub mod change;
 pub mod lag;
@@ -16,6 +17,7 @@ pub mod relation;
 pub mod status;
 pub mod tuple;
 
+pub use apply::{Applied, Applier, ApplyError, ApplySetup, Missing};
 pub use batch::{Batch, Commit, Net, RelationNet, Segment, Update};
 pub use change::{Change, ChangeKind};
 pub use relation::{Column, Relation, ReplicaIdentity};
