@@ -11,15 +11,25 @@
 
 pub mod apply;
 pub mod batch;
+pub mod batcher;
 pub mod change;
+pub mod decode;
+pub mod keys;
 pub mod lag;
+pub mod message;
+pub mod net;
 pub mod relation;
 pub mod status;
+pub mod taken;
 pub mod tuple;
 
 pub use apply::{Applied, Applier, ApplyError, ApplySetup, Missing};
 pub use batch::{Batch, Commit, Net, RelationNet, Segment, Update};
+pub use batcher::{BatchError, Batcher, Dropped, Limits};
 pub use change::{Change, ChangeKind};
+pub use decode::{DecodeError, Decoder};
+pub use message::{Begin, Message, Truncate};
 pub use relation::{Column, Relation, ReplicaIdentity};
 pub use status::{Late, Order, Status};
+pub use taken::Taken;
 pub use tuple::{Datum, Tuple};

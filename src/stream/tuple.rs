@@ -26,10 +26,20 @@ pub enum Datum<'a> {
 impl Tuple {
     /// Takes `count` columns off the front of `bytes`, without the leading count; `None` where the bytes are malformed.
     pub fn split_from(bytes: &mut Bytes, count: u16) -> Option<Tuple> {
+        Tuple::split_and_look(bytes, count).map(|(tuple, _)| tuple)
+    }
+
+    /// The same, and whether a value is `Unchanged`.
+    pub(super) fn split_and_look(bytes: &mut Bytes, count: u16) -> Option<(Tuple, bool)> {
         let mut at = 0;
+        let mut unchanged = false;
         for _ in 0..count {
             match bytes.get(at)? {
-                b'n' | b'u' => at += 1,
+                b'n' => at += 1,
+                b'u' => {
+                    at += 1;
+                    unchanged = true;
+                }
                 b't' | b'b' => {
                     let length = i32::from_be_bytes(bytes.get(at + 1..at + 5)?.try_into().ok()?);
                     at = (at + 5).checked_add(usize::try_from(length).ok()?)?;
@@ -37,7 +47,17 @@ impl Tuple {
                 _ => return None,
             }
         }
-        (at <= bytes.len()).then(|| Tuple(bytes.split_to(at)))
+        (at <= bytes.len()).then(|| (Tuple(bytes.split_to(at)), unchanged))
+    }
+
+    /// The values as they came: for each a kind byte, and for a value its length and bytes.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether a value is `Unchanged`.
+    pub fn has_unchanged(&self) -> bool {
+        self.iter().any(|value| value == Datum::Unchanged)
     }
 
     /// The values, in order.

@@ -1,0 +1,472 @@
+//! Messages → [`Batch`]es: whole transactions in commit order, or pieces of one that is too large for memory.
+//!
+//! What is not to be applied is dropped as it comes: transactions that a lane's position covers, tables that do not take part,
+//! and, once there is a limit, transactions that committed at or after it; those are counted by table.
+//!
+//! Invariants: a transaction of which anything was collected is handed out whole, whatever limit is set later, so what is applied
+//! is always a prefix of the source's commits. No batch reaches over a lane's position: on replay it is behind a lane or ahead of it,
+//! never both. A segment of rows holds one version of each table and one table of each name.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::batch::{Batch, Commit, Segment};
+use super::change::{Change, ChangeKind};
+use super::message::{Begin, Message, Truncate};
+use super::net::fold;
+use super::relation::Relation;
+use super::taken::Taken;
+use crate::journal::Progress;
+use crate::lsn::Lsn;
+
+/// Sizes from which on a batch is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of the changes collected, bytes.
+    pub bytes: usize,
+    /// Changes collected.
+    pub changes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { bytes: 16 << 20, changes: 100_000 }
+    }
+}
+
+/// What became of a message that was not collected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// Changes (a TRUNCATE: tables) that do not take part.
+    Ignored(u64),
+    /// A transaction that committed at or after the limit, whole: its changes by `schema.table`. Empty ones are not reported.
+    Late(BTreeMap<String, u64>),
+}
+
+/// Messages that are no sequence of transactions in commit order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// A change without a transaction.
+    #[error("the source sent a {0} outside of a transaction")]
+    Outside(&'static str),
+    /// A transaction inside another.
+    #[error(
+        "the source began the transaction that commits at {inner} inside the one that commits at {outer}"
+    )]
+    Nested {
+        /// The first.
+        outer: Lsn,
+        /// The second.
+        inner: Lsn,
+    },
+    /// Begin and commit that do not belong together.
+    #[error("the source ended a transaction at {found} that it announced to end at {announced}")]
+    Mismatch {
+        /// By its begin message.
+        announced: Lsn,
+        /// By its commit message.
+        found: Lsn,
+    },
+    /// Not in commit order.
+    #[error("the source sent the transaction that commits at {next} after the one that committed at {last}")]
+    Order {
+        /// The one before.
+        last: Lsn,
+        /// The one that came.
+        next: Lsn,
+    },
+}
+
+/// The memory a change takes beside its row: itself, and its part in the net effect.
+const OVERHEAD: usize = size_of::<Change>() + 96;
+
+/// Collects changes until they are taken.
+#[derive(Debug)]
+pub struct Batcher {
+    limits: Limits,
+    taken: Taken,
+    /// Transactions that do not commit after it are in every lane.
+    start: Lsn,
+    /// Positions of lanes after `start`, ascending: batches end there.
+    barriers: VecDeque<Lsn>,
+    limit: Option<Lsn>,
+    /// The first transaction that came too late.
+    late: Option<Lsn>,
+    relations: HashMap<u32, Known>,
+    names: HashMap<(String, String), u32>,
+    /// Whole batches that a barrier closed.
+    closed: VecDeque<Pending>,
+    pending: Pending,
+    open: Option<Open>,
+    last_commit: Lsn,
+    /// The source has sent all that commits before it.
+    quiet: Lsn,
+    /// All before it was handed out.
+    settled: Lsn,
+}
+
+/// A table as it was last described.
+#[derive(Debug)]
+struct Known {
+    relation: Arc<Relation>,
+    taken: bool,
+}
+
+/// Changes that wait: those of whole transactions, then those of the one that is open.
+#[derive(Debug, Default)]
+struct Pending {
+    pieces: Vec<Piece>,
+    ends: Option<Commit>,
+    transactions: u64,
+    bytes: usize,
+    changes: usize,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Rows { changes: Vec<Change>, closed: bool },
+    Truncate(Truncate),
+}
+
+/// The transaction that is being received.
+#[derive(Debug)]
+struct Open {
+    begin: Begin,
+    fate: Fate,
+    /// Whether anything of it was collected.
+    collected: bool,
+    /// Where it begins in what is pending: pieces, changes in the last of them, bytes and changes in all.
+    mark: Mark,
+    late: BTreeMap<u32, u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    pieces: usize,
+    in_last: usize,
+    bytes: usize,
+    changes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Collect,
+    Skip,
+    Late,
+}
+
+impl Batcher {
+    /// For lanes that stand here; with none, for everything.
+    pub fn new(lanes: &[Progress], limits: Limits, taken: Taken) -> Batcher {
+        let mut barriers: Vec<Lsn> = lanes.iter().map(|lane| lane.commit_lsn).collect();
+        barriers.sort();
+        barriers.dedup();
+        let start = if barriers.is_empty() { Lsn::ZERO } else { barriers.remove(0) };
+        Batcher {
+            limits,
+            taken,
+            start,
+            barriers: barriers.into(),
+            limit: None,
+            late: None,
+            relations: HashMap::new(),
+            names: HashMap::new(),
+            closed: VecDeque::new(),
+            pending: Pending::default(),
+            open: None,
+            last_commit: Lsn::ZERO,
+            quiet: Lsn::ZERO,
+            settled: lanes.iter().map(|lane| lane.end_lsn).min().unwrap_or_default(),
+        }
+    }
+
+    /// From here on, transactions that commit at or after `limit` are not collected but counted. One that is collected already, or in part,
+    /// is still handed out.
+    pub fn set_limit(&mut self, limit: Lsn) {
+        self.limit = Some(limit);
+    }
+
+    /// The source says that it has sent all that commits before `at` (a keepalive).
+    pub fn skip_to(&mut self, at: Lsn) {
+        let at = self.open.as_ref().map_or(at, |open| at.min(open.begin.final_lsn));
+        self.quiet = self.quiet.max(at);
+        self.settle();
+    }
+
+    /// Once all batches that were taken are applied, everything before this position is. It stays at the first late transaction.
+    pub fn settled(&self) -> Lsn {
+        self.settled
+    }
+
+    /// Whether nothing waits to be taken, nor is a transaction under way.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_none() && !self.has_ready()
+    }
+
+    /// Whether whole transactions, empty ones too, wait to be taken.
+    pub fn has_ready(&self) -> bool {
+        !self.closed.is_empty() || self.pending.ends.is_some()
+    }
+
+    /// Whether a transaction is under way of which something was collected: it may have been taken in part.
+    pub fn is_inside(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.collected && open.fate == Fate::Collect)
+    }
+
+    /// Whether so much was collected that [`Batcher::take`] is due.
+    pub fn is_full(&self) -> bool {
+        !self.closed.is_empty()
+            || self.pending.bytes >= self.limits.bytes
+            || self.pending.changes >= self.limits.changes
+    }
+
+    /// Memory that what waits takes, bytes.
+    pub fn bytes(&self) -> usize {
+        self.pending.bytes + self.closed.iter().map(|pending| pending.bytes).sum::<usize>()
+    }
+
+    /// Collects a message, or says what was dropped.
+    pub fn push(&mut self, message: Message) -> Result<Option<Dropped>, BatchError> {
+        match message {
+            Message::Begin(begin) => self.begin(begin).map(|()| None),
+            Message::Commit(commit) => self.commit(commit),
+            Message::Relation(relation) => {
+                self.describe(relation);
+                Ok(None)
+            }
+            Message::Change(change) => self.change(change),
+            Message::Truncate(truncate) => self.truncate(truncate),
+            Message::Type { .. } | Message::Origin { .. } | Message::Logical { .. } => Ok(None),
+        }
+    }
+
+    fn begin(&mut self, begin: Begin) -> Result<(), BatchError> {
+        let next = begin.final_lsn;
+        if let Some(open) = &self.open {
+            return Err(BatchError::Nested { outer: open.begin.final_lsn, inner: next });
+        }
+        if next <= self.last_commit {
+            return Err(BatchError::Order { last: self.last_commit, next });
+        }
+        let fate = match self.limit {
+            _ if next <= self.start => Fate::Skip,
+            Some(limit) if next >= limit => Fate::Late,
+            _ => Fate::Collect,
+        };
+        while self.barriers.front().is_some_and(|barrier| *barrier < next) {
+            self.barriers.pop_front();
+            if self.pending.ends.is_some() {
+                self.closed.push_back(std::mem::take(&mut self.pending));
+            }
+        }
+        let mark = self.pending.mark();
+        self.open = Some(Open { begin, fate, collected: false, mark, late: BTreeMap::new() });
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<Option<Dropped>, BatchError> {
+        let open = self.open.take().ok_or(BatchError::Outside("commit"))?;
+        let (announced, found) = (open.begin.final_lsn, commit.commit_lsn);
+        if announced != found {
+            return Err(BatchError::Mismatch { announced, found });
+        }
+        self.last_commit = commit.commit_lsn;
+        match open.fate {
+            Fate::Collect => {
+                self.pending.ends = Some(commit);
+                self.pending.transactions += u64::from(open.collected);
+                Ok(None)
+            }
+            Fate::Late if !open.late.is_empty() => {
+                self.late.get_or_insert(open.begin.final_lsn);
+                let mut tables = BTreeMap::new();
+                for (oid, count) in open.late {
+                    let name = self.relations.get(&oid).map(|known| known.relation.identity_name());
+                    *tables.entry(name.unwrap_or_else(|| oid.to_string())).or_default() += count;
+                }
+                Ok(Some(Dropped::Late(tables)))
+            }
+            Fate::Late | Fate::Skip => {
+                self.quiet = self.quiet.max(commit.end_lsn);
+                self.settle();
+                Ok(None)
+            }
+        }
+    }
+
+    /// A table's columns. If they differ from those that its rows in the open segment have, or its name was another table's,
+    /// that segment ends.
+    fn describe(&mut self, relation: Arc<Relation>) {
+        let name = (relation.namespace.clone(), relation.name.clone());
+        let named = self.names.insert(name, relation.oid);
+        let known = self.relations.get(&relation.oid);
+        if known.is_some_and(|known| Arc::ptr_eq(&known.relation, &relation)) && named == Some(relation.oid) {
+            return;
+        }
+        let changed = known.is_some_and(|known| *known.relation != *relation);
+        if changed || named.is_some_and(|oid| oid != relation.oid) {
+            self.pending.close_segment();
+        }
+        let taken = self.taken.takes(&relation);
+        self.relations.insert(relation.oid, Known { relation, taken });
+    }
+
+    fn takes(&self, relation: &Relation) -> bool {
+        self.relations.get(&relation.oid).map_or_else(|| self.taken.takes(relation), |known| known.taken)
+    }
+
+    fn change(&mut self, change: Change) -> Result<Option<Dropped>, BatchError> {
+        let taken = self.takes(&change.relation);
+        let open = self.open.as_mut().ok_or(BatchError::Outside("row change"))?;
+        match open.fate {
+            Fate::Skip => {}
+            _ if !taken => return Ok(Some(Dropped::Ignored(1))),
+            Fate::Late => *open.late.entry(change.relation.oid).or_default() += 1,
+            Fate::Collect => {
+                open.collected = true;
+                self.pending.add(change);
+            }
+        }
+        Ok(None)
+    }
+
+    fn truncate(&mut self, mut truncate: Truncate) -> Result<Option<Dropped>, BatchError> {
+        let all = truncate.relations.len();
+        truncate.relations.retain(|relation| self.takes(relation));
+        let ignored = (all - truncate.relations.len()) as u64;
+        let open = self.open.as_mut().ok_or(BatchError::Outside("TRUNCATE"))?;
+        match open.fate {
+            Fate::Skip => return Ok(None),
+            Fate::Late => {
+                for relation in &truncate.relations {
+                    *open.late.entry(relation.oid).or_default() += 1;
+                }
+            }
+            Fate::Collect if truncate.relations.is_empty() => {}
+            Fate::Collect => {
+                open.collected = true;
+                self.pending.pieces.push(Piece::Truncate(truncate));
+                self.pending.bytes += OVERHEAD;
+                self.pending.changes += 1;
+            }
+        }
+        Ok((ignored > 0).then_some(Dropped::Ignored(ignored)))
+    }
+
+    /// All whole transactions that wait, up to a lane's position; `None`: there is none.
+    pub fn take_ready(&mut self) -> Option<Batch> {
+        let ready = match self.closed.pop_front() {
+            Some(closed) => closed,
+            None if self.pending.ends.is_some() => {
+                let mark = self.open.as_ref().map_or_else(|| self.pending.mark(), |open| open.mark);
+                let rest = self.pending.split_off(mark);
+                if let Some(open) = &mut self.open {
+                    open.mark = Mark::default();
+                }
+                std::mem::replace(&mut self.pending, rest)
+            }
+            None => return None,
+        };
+        if let Some(ends) = ready.ends {
+            self.settled = self.settled.max(ends.end_lsn);
+        }
+        self.settle();
+        Some(ready.into_batch())
+    }
+
+    /// What [`Batcher::take_ready`] gives or, where there is none, what has come of the transaction that is under way: a batch
+    /// without [`Batch::ends`]. `None`: nothing has come.
+    pub fn take(&mut self) -> Option<Batch> {
+        if self.has_ready() {
+            return self.take_ready();
+        }
+        if self.pending.pieces.is_empty() {
+            return None;
+        }
+        if let Some(open) = &mut self.open {
+            open.mark = Mark::default();
+        }
+        Some(std::mem::take(&mut self.pending).into_batch())
+    }
+
+    /// Moves the settled position on where nothing before it waits.
+    fn settle(&mut self) {
+        if !self.has_ready() {
+            let to = self.late.map_or(self.quiet, |late| self.quiet.min(late));
+            self.settled = self.settled.max(to);
+        }
+    }
+}
+
+impl Pending {
+    fn mark(&self) -> Mark {
+        let in_last = match self.pieces.last() {
+            Some(Piece::Rows { changes, .. }) => changes.len(),
+            _ => 0,
+        };
+        Mark { pieces: self.pieces.len(), in_last, bytes: self.bytes, changes: self.changes }
+    }
+
+    fn add(&mut self, change: Change) {
+        self.bytes += OVERHEAD + change.kind.row_bytes();
+        self.changes += 1;
+        match self.pieces.last_mut() {
+            Some(Piece::Rows { changes, closed: false }) => changes.push(change),
+            _ => self.pieces.push(Piece::Rows { changes: vec![change], closed: false }),
+        }
+    }
+
+    fn close_segment(&mut self) {
+        if let Some(Piece::Rows { closed, .. }) = self.pieces.last_mut() {
+            *closed = true;
+        }
+    }
+
+    /// What came after the mark.
+    fn split_off(&mut self, mark: Mark) -> Pending {
+        let mut rest = Pending {
+            bytes: self.bytes - mark.bytes,
+            changes: self.changes - mark.changes,
+            ..Pending::default()
+        };
+        let later = self.pieces.split_off(mark.pieces.min(self.pieces.len()));
+        if let Some(Piece::Rows { changes, closed }) = self.pieces.last_mut()
+            && changes.len() > mark.in_last
+        {
+            rest.pieces.push(Piece::Rows { changes: changes.split_off(mark.in_last), closed: *closed });
+        }
+        rest.pieces.extend(later);
+        (self.bytes, self.changes) = (mark.bytes, mark.changes);
+        rest
+    }
+
+    fn into_batch(self) -> Batch {
+        let segments = self.pieces.into_iter().map(|piece| match piece {
+            Piece::Rows { changes, .. } => {
+                let net = fold(&changes);
+                Segment::Rows { changes, net }
+            }
+            Piece::Truncate(truncate) => Segment::Truncate {
+                relations: truncate.relations,
+                restart_identity: truncate.restart_identity,
+            },
+        });
+        Batch {
+            segments: segments.collect(),
+            ends: self.ends,
+            transactions: self.transactions,
+            bytes: self.bytes,
+        }
+    }
+}
+
+impl ChangeKind {
+    /// Bytes of its rows.
+    fn row_bytes(&self) -> usize {
+        match self {
+            ChangeKind::Insert { new } => new.len(),
+            ChangeKind::Update { old, new } => new.len() + old.as_ref().map_or(0, |old| old.len()),
+            ChangeKind::Delete { old } => old.len(),
+        }
+    }
+}
