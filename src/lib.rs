@@ -31,6 +31,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod cutover;
 pub mod dump;
 pub mod error;
 pub mod journal;

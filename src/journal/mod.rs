@@ -11,6 +11,7 @@ mod leftover;
 mod slot;
 mod statements;
 mod stream;
+mod undo;
 
 use thiserror::Error;
 
@@ -21,6 +22,8 @@ pub use statements::{
 };
 
 pub use slot::{SlotRecord, forget_slot, recorded_slots, reserve_slot};
+pub use undo::{SourceUndo, UndoKind, forget_undo, record_undo, recorded_undos};
+
 pub use stream::{
     Progress, StreamRecord, cutover_requested, lane_applied, request_cutover, resume_statements,
     stream_begun, stream_record, suspended,
