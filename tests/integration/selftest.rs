@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    Cluster, Options, Proxy, cluster, diff, online_cluster, reference_target, rows, schema_dump,
+    Cluster, Ledger, Options, Proxy, cluster, diff, online_cluster, reference_target, rows, schema_dump,
 };
 
 #[test]
@@ -76,5 +76,24 @@ fn a_database_with_slots_subscriptions_and_prepared_transactions_can_be_dropped(
              + (SELECT count(*) FROM pg_prepared_xacts WHERE database IN {names}) + (SELECT count(*) FROM pg_subscription WHERE subname = '{slot}')"
         );
         assert_eq!(server.maintenance().psql(&left), "0");
+    }
+}
+
+#[test]
+fn the_ledger_keeps_right_books_even_when_its_server_crashes() {
+    for major in [13, 18] {
+        let server = Cluster::start(major, &Options::online(major));
+        let source = server.database("selftest");
+        Ledger::open(&source);
+        let ledger = Ledger::start(&source, u64::from(major), 8);
+        ledger.wait_for(300);
+        server.crash_and_recover();
+        ledger.wait_for(300);
+        let books = ledger.stop();
+        books.check(&source);
+        let forged = "DELETE FROM ledger.log WHERE ctid = (SELECT ctid FROM ledger.log LIMIT 1)";
+        source.psql(forged);
+        let check = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| books.check(&source)));
+        assert!(check.is_err(), "a lost row is not seen");
     }
 }

@@ -6,6 +6,8 @@
 
 mod cluster;
 mod database;
+mod entries;
+mod ledger;
 mod migrator;
 mod oracle;
 mod proxy;
@@ -14,6 +16,8 @@ mod proxy;
 pub use {
     cluster::{Cluster, Options, cluster, online_cluster, pg_dump_for, tools, unique},
     database::Database,
+    entries::Chance,
+    ledger::{Books, Ledger},
     migrator::{Migrator, Run, Running, migrator},
     oracle::{
         assert_same, assert_same_rows, assert_same_schema, diff, fixture, reference_target, rows, schema_dump,
