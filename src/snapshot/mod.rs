@@ -1,8 +1,13 @@
 //! PrepareSnapshot: one view of the source that every reader shares.
 //!
-//! Offline, a plain transaction exports its snapshot (`pg_export_snapshot`); the readers import it
-//! (`SET TRANSACTION SNAPSHOT`). Invariant: the snapshot lives exactly as long as the [`Snapshot`]: the exporting
-//! transaction stays open inside it, and dropping it ends the transaction and leaves nothing on the source.
+//! Offline, a plain transaction exports its snapshot (`pg_export_snapshot`); online, the slot's creation does. The readers
+//! import it (`SET TRANSACTION SNAPSHOT`). Invariant: the snapshot lives at least as long as the [`Snapshot`]: a transaction that
+//! has it stays open inside, and dropping it ends the transaction and leaves nothing on the source.
+
+mod holders;
+mod slot;
+
+pub use slot::{ReplicationSlot, SlotError, drop_slot, take_slot_over};
 
 use crate::pg::{Session, SqlError};
 
@@ -23,6 +28,11 @@ impl Snapshot {
             session.query("exporting a snapshot", "SELECT pg_catalog.pg_export_snapshot() AS id").await?;
         let id: String = rows.first().map(|row| row.get("id")).transpose()?.unwrap_or_default();
         Ok(Snapshot { session, id })
+    }
+
+    /// A snapshot that was exported elsewhere, and a session whose open transaction has imported it.
+    pub fn adopt(session: Session, id: String) -> Self {
+        Snapshot { session, id }
     }
 
     /// The session that holds the snapshot: its transaction sees the same state as every importer.
