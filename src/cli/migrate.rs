@@ -1,12 +1,14 @@
 //! The migration itself: events to the display, interrupts to the state machine, its end to an exit code.
 //!
-//! Invariant: the first interrupt asks the state machine to stop and leaves everything tidy; the second one ends the process at once.
+//! Invariant: the first interrupt asks the state machine to stop, or to cut over where it applies changes, and leaves everything
+//! tidy; the second one ends the process at once, which the journal's transactions allow at any moment.
 
 use tokio::sync::watch;
 
 use super::display::{Level, Voice};
 use crate::error::ExitCode;
 use crate::migration::{Config, Error, offline};
+use crate::progress::Phase;
 
 /// Runs an offline migration.
 pub(super) async fn run(config: Config, voice: &Voice) -> ExitCode {
@@ -45,7 +47,7 @@ async fn second_interrupt(
     voice: &Voice,
 ) -> ExitCode {
     next(&mut signals).await;
-    voice.say(Level::Warn, "interrupted: stopping cleanly; interrupt again to end at once");
+    voice.say(Level::Warn, interrupted(voice.phase()));
     interrupts.send_modify(|n| *n += 1);
     next(&mut signals).await;
     interrupts.send_modify(|n| *n += 1);
@@ -54,6 +56,19 @@ async fn second_interrupt(
         "interrupted twice: ended at once; run the same command again to go on or start over",
     );
     ExitCode::Interrupted
+}
+
+/// What the first interrupt means in this phase.
+fn interrupted(phase: Option<Phase>) -> &'static str {
+    match phase {
+        Some(Phase::StreamApply | Phase::CaughtUp) => {
+            "cutting over: applying what the source has written up to now; interrupt again to end at once (the same command goes on)"
+        }
+        Some(Phase::Cutover) => {
+            "the cutover is under way already; interrupt again to end at once (the same command goes on)"
+        }
+        _ => "interrupted: stopping cleanly; interrupt again to end at once",
+    }
 }
 
 /// Waits for a signal. Where signals cannot be had they keep their default action, which ends the process: then forever.
@@ -95,5 +110,20 @@ impl Signals {
 
     async fn next(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupt_cuts_over_once_changes_are_applied() {
+        for phase in [None, Some(Phase::Validate), Some(Phase::Dump), Some(Phase::Restore)] {
+            assert!(interrupted(phase).starts_with("interrupted: stopping cleanly"), "{phase:?}");
+        }
+        assert!(interrupted(Some(Phase::StreamApply)).starts_with("cutting over"));
+        assert!(interrupted(Some(Phase::CaughtUp)).starts_with("cutting over"));
+        assert!(interrupted(Some(Phase::Cutover)).contains("under way already"));
     }
 }

@@ -31,7 +31,7 @@ impl Live {
 
     /// Redraws from `state`.
     pub(crate) fn draw(&mut self, state: &State, now: Duration) {
-        match state.fraction().filter(|_| state.phase().is_some()) {
+        match state.fraction().filter(|_| state.phase().is_some() && !state.streams()) {
             Some(fraction) => {
                 self.head.set_style(style("[{bar:24}] {wide_msg}"));
                 self.head.set_position((fraction * STEPS as f64) as u64);

@@ -7,6 +7,7 @@
 mod json;
 mod live;
 mod log;
+mod online;
 mod state;
 mod summary;
 mod text;
@@ -24,7 +25,7 @@ pub(crate) use text::{Level, count, counted};
 use super::args::ColorChoice;
 use super::invocation::{Console, Verbosity};
 use crate::error::ExitCode;
-use crate::progress::{Event, Reporter, Summary};
+use crate::progress::{Event, Phase, Reporter, Summary};
 use crate::validate::Finding;
 
 /// How often the live display is drawn.
@@ -47,6 +48,8 @@ struct Inner {
     json: bool,
     color: bool,
     most: Level,
+    /// Whether a live display is up, which says where it stands.
+    live: bool,
 }
 
 enum Message {
@@ -65,6 +68,7 @@ impl Display {
     pub(crate) fn start(console: Console, live: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let (queue, messages) = channel();
+        let live = live && terminal && !console.json && console.verbosity != Verbosity::Quiet;
         let inner = Arc::new(Inner {
             queue,
             state: Mutex::default(),
@@ -81,9 +85,9 @@ impl Display {
                 Verbosity::Verbose => Level::Debug,
                 Verbosity::Everything => Level::Trace,
             },
+            live,
         });
         let voice = Voice { inner };
-        let live = live && terminal && !console.json && console.verbosity != Verbosity::Quiet;
         let own = voice.clone();
         // Where no thread can be had, nothing is shown; the work itself goes on.
         let thread = std::thread::Builder::new()
@@ -123,13 +127,23 @@ impl Voice {
 
     fn event(&self, event: &Event) {
         let line = self.state().apply(event, self.inner.start.elapsed());
-        if let Some(line) = line.filter(|line| line.level <= self.inner.most) {
+        let least = match event {
+            // The live display has it already.
+            Event::Lag(_) if self.inner.live => Level::Debug,
+            _ => Level::Error,
+        };
+        if let Some(line) = line.filter(|line| line.level.max(least) <= self.inner.most) {
             self.queue(if self.inner.json {
                 json::event(event, line.level, since_epoch())
             } else {
                 text::line(line.level, &line.text, self.inner.color)
             });
         }
+    }
+
+    /// The phase that runs.
+    pub(crate) fn phase(&self) -> Option<Phase> {
+        self.state().phase()
     }
 
     /// Says `message`; in JSON as an event `log`.
@@ -218,7 +232,7 @@ impl Voice {
             return;
         }
         if self.inner.json {
-            if state.phase().is_some() {
+            if state.phase().is_some() && !state.streams() {
                 print(&json::progress(state, now, since_epoch()));
             }
         } else if let Some(overview) = state.overview(now) {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::online::Stream;
 use super::text::{Level, bytes, count, counted, duration, rate, whole};
 use crate::progress::{Event, Phase};
 
@@ -47,11 +48,15 @@ pub(crate) struct State {
     bytes: u64,
     tables: BTreeMap<String, Table>,
     tasks: BTreeMap<(String, String), Duration>,
+    stream: Stream,
 }
 
 impl State {
     /// Takes `event`, which happened at `now` (since the start), and says what it is worth.
     pub(crate) fn apply(&mut self, event: &Event, now: Duration) -> Option<Line> {
+        if let Some(line) = self.stream.apply(event, now) {
+            return line;
+        }
         let say = |level, text| Some(Line { level, text });
         match event {
             Event::PhaseStarted { phase } => {
@@ -170,6 +175,11 @@ impl State {
         self.phase
     }
 
+    /// Whether the copy is over and changes are applied: heartbeats say where it stands.
+    pub(crate) fn streams(&self) -> bool {
+        self.phase.is_some_and(|phase| phase >= Phase::StreamApply)
+    }
+
     /// Copied so far: rows, bytes.
     pub(crate) fn copied(&self) -> (u64, u64) {
         (self.rows, self.bytes)
@@ -197,7 +207,7 @@ impl State {
 
     /// One line on where it stands: said once a minute where there is no terminal, and the live display's first line.
     pub(crate) fn overview(&self, now: Duration) -> Option<String> {
-        let phase = self.phase?;
+        let phase = self.phase.filter(|_| !self.streams())?;
         if self.copy_since.is_none() {
             return Some(format!("{phase}: {}", whole(now.saturating_sub(self.phase_since))));
         }
@@ -224,6 +234,9 @@ impl State {
     /// The same in the width of a terminal, most important first, beside a bar.
     pub(crate) fn headline(&self, now: Duration) -> Option<String> {
         let phase = self.phase?;
+        if self.streams() {
+            return Some(self.stream.headline(phase, now));
+        }
         let Some(fraction) = self.fraction().filter(|_| self.copy_since.is_some()) else {
             return self.overview(now);
         };

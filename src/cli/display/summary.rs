@@ -4,13 +4,15 @@
 
 use std::time::Duration;
 
-use super::text::{bytes, counted, duration, rate};
-use crate::progress::Summary;
+use super::text::{bytes, count, counted, duration, rate};
+use crate::progress::{StreamSummary, Summary};
 
 /// The summary, several lines, no line break at its end.
 pub(super) fn render(summary: &Summary) -> String {
     let mut lines = vec!["Summary".to_owned()];
-    let width = summary.phases.iter().map(|(phase, _)| phase.len()).max().unwrap_or(0).max("copied".len());
+    let labels = summary.phases.iter().map(|(phase, _)| phase.as_str());
+    let labels = labels.chain(["copied"]).chain(summary.stream.is_some().then_some("cut over"));
+    let width = labels.map(str::len).max().unwrap_or(0);
     let mut row = |label: &str, value: String| lines.push(format!("  {label:width$}  {value}"));
     let mut total = Duration::ZERO;
     for (phase, seconds) in &summary.phases {
@@ -40,6 +42,31 @@ pub(super) fn render(summary: &Summary) -> String {
         "built",
         format!("{}, {}", counted(summary.indexes, "index"), counted(summary.constraints, "constraint")),
     );
+    if let Some(stream) = &summary.stream {
+        row("applied", applied(stream));
+        if stream.missing > 0 {
+            row(
+                "missing",
+                format!("{} found no row on the target", counted(stream.missing, "update or delete")),
+            );
+        }
+        if stream.ignored > 0 {
+            row("ignored", format!("{} to tables that do not take part", counted(stream.ignored, "change")));
+        }
+        let time = Duration::try_from_secs_f64(stream.cutover_seconds).unwrap_or_default();
+        row(
+            "cut over",
+            format!(
+                "in {} at {}; {} set",
+                duration(time),
+                stream.final_lsn,
+                counted(stream.sequences, "sequence")
+            ),
+        );
+        if let Some(subscription) = &stream.kept_subscription {
+            row("kept", format!("subscription {subscription}, disabled, and its slot"));
+        }
+    }
     if !summary.warnings.is_empty() {
         lines.push(format!("{}:", counted(summary.warnings.len() as u64, "warning")));
         lines.extend(summary.warnings.iter().map(|warning| format!("  - {}", indent(warning))));
@@ -47,7 +74,26 @@ pub(super) fn render(summary: &Summary) -> String {
     if !summary.failed.is_empty() {
         lines.push(failed(summary));
     }
+    let next = summary.stream.iter().flat_map(|stream| &stream.next_steps);
+    let next: Vec<String> =
+        next.enumerate().map(|(i, step)| format!("  {}. {}", i + 1, indent(step))).collect();
+    if !next.is_empty() {
+        lines.push("Next:".to_owned());
+        lines.extend(next);
+    }
     lines.join("\n")
+}
+
+/// What came through the stream, by operation.
+fn applied(stream: &StreamSummary) -> String {
+    format!(
+        "{}: {} inserted, {} updated, {} deleted, {} truncated",
+        counted(stream.transactions, "transaction"),
+        counted(stream.inserts, "row"),
+        count(stream.updates),
+        count(stream.deletes),
+        counted(stream.truncates, "table")
+    )
 }
 
 fn failed(summary: &Summary) -> String {
@@ -131,6 +177,60 @@ CREATE VIEW public.v AS
 -- VIEW public.w: skipped: needs VIEW public.v
 CREATE VIEW public.w AS SELECT 1;
 ALTER VIEW public.w OWNER TO o;
+"#);
+    }
+
+    #[test]
+    fn after_cutover() {
+        let stream = StreamSummary {
+            transactions: 1_234,
+            inserts: 500_000,
+            updates: 300,
+            deletes: 2,
+            truncates: 1,
+            missing: 1,
+            ignored: 20,
+            final_lsn: crate::lsn::Lsn(0x16_B374_D848),
+            cutover_seconds: 0.42,
+            sequences: 1000,
+            kept_subscription: Some("mig".into()),
+            next_steps: vec!["Point the applications at the target.".into(), "On the target:\nVACUUM".into()],
+        };
+        let phases = vec![("Restore".into(), 100.0), ("StreamApply".into(), 0.5), ("Cutover".into(), 0.42)];
+        let plain = StreamSummary {
+            missing: 0,
+            ignored: 0,
+            kept_subscription: None,
+            next_steps: vec![],
+            ..stream.clone()
+        };
+        let summary = Summary { phases, tables: 1, rows: 2, stream: Some(stream), ..Summary::default() };
+        insta::assert_snapshot!(render(&summary), @r#"
+Summary
+  Restore      1 min 40 s
+  StreamApply  0.50 s
+  Cutover      0.42 s
+  total        1 min 41 s
+  copied       1 table, 2 rows, 0 B
+  built        0 indexes, 0 constraints
+  applied      1,234 transactions: 500,000 rows inserted, 300 updated, 2 deleted, 1 table truncated
+  missing      1 change found no row on the target
+  ignored      20 changes to tables that do not take part
+  cut over     in 0.42 s at 16/B374D848; 1,000 sequences set
+  kept         subscription mig, disabled, and its slot
+Next:
+  1. Point the applications at the target.
+  2. On the target:
+    VACUUM
+"#);
+        let summary = Summary { stream: Some(plain), ..Summary::default() };
+        insta::assert_snapshot!(render(&summary), @r#"
+Summary
+  total     0.00 s
+  copied    0 tables, 0 rows, 0 B
+  built     0 indexes, 0 constraints
+  applied   1,234 transactions: 500,000 rows inserted, 300 updated, 2 deleted, 1 table truncated
+  cut over  in 0.42 s at 16/B374D848; 1,000 sequences set
 "#);
     }
 

@@ -207,7 +207,7 @@ error: invalid value '0' for '--max-slot-wal <SIZE>': must be more than 0
 error: invalid value '-1' for '--max-slot-wal <SIZE>': expected a number with an optional unit: B, kB, MB, GB or TB
 error: invalid value '0' for '--slot-timeout-secs <N>': 0 is not in 1..=2147483
 error: invalid value 'x' for '--drain-timeout-secs <N>': invalid digit found in string
-error: invalid value '-1' for '--reconnect-secs <N>': -1 is not in 0..=2147483
+error: invalid value '-1' for '--reconnect-secs <N>': invalid digit found in string
 error: unexpected argument '--apply-jobs' found
 --slot-name: a slot's name has only lower case letters, digits and underscores
 error: invalid value '-1' for '--lag-threshold-bytes <N>': invalid digit found in string
