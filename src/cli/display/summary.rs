@@ -45,10 +45,7 @@ pub(super) fn render(summary: &Summary) -> String {
     if let Some(stream) = &summary.stream {
         row("applied", applied(stream));
         if stream.missing > 0 {
-            row(
-                "missing",
-                format!("{} found no row on the target", counted(stream.missing, "update or delete")),
-            );
+            row("missing", format!("{} found no row on the target", counted(stream.missing, "change")));
         }
         if stream.ignored > 0 {
             row("ignored", format!("{} to tables that do not take part", counted(stream.ignored, "change")));
