@@ -25,8 +25,8 @@ pub use slot::{SlotRecord, forget_slot, recorded_slots, reserve_slot};
 pub use undo::{SourceUndo, UndoKind, forget_undo, record_undo, recorded_undos};
 
 pub use stream::{
-    Progress, StreamRecord, cutover_requested, lane_applied, request_cutover, resume_statements,
-    stream_begun, stream_record, suspended,
+    Progress, StreamRecord, cutover_requested, forget_request, lane_applied, request_cutover,
+    resume_statements, stream_begun, stream_record, suspended,
 };
 
 use crate::error::ExitCode;
@@ -75,15 +75,25 @@ pub struct PlannedTask {
     pub object: String,
 }
 
-/// Creates the journal and the migration's row.
+/// Creates the journal and the migration's row, in place of an earlier journal.
 pub async fn begin(target: &Session, origin: &Origin) -> Result<(), JournalError> {
-    let (slot, publication) = match &origin.slot {
-        Some((slot, publication)) => (quote_literal(slot), quote_literal(publication)),
-        None => ("NULL".to_owned(), "NULL".to_owned()),
+    let null = || "NULL".to_owned();
+    let (slot, publication, record) = match &origin.slot {
+        Some((slot, publication)) => {
+            let record = SlotRecord {
+                migration: origin.name.clone(),
+                slot: slot.clone(),
+                system_identifier: origin.system_identifier.clone(),
+                database: origin.database.clone(),
+            };
+            (quote_literal(slot), quote_literal(publication), slot::record(&record))
+        }
+        None => (null(), null(), "SELECT".to_owned()),
     };
     let sql = format!(
-        "BEGIN; {}; INSERT INTO _pg_migrator.migration (name, mode, system_identifier, database, snapshot, \
+        "BEGIN; {}; {}; {record}; INSERT INTO _pg_migrator.migration (name, mode, system_identifier, database, snapshot, \
          snapshot_lsn, phase, version, slot, publication) VALUES ({}, {}, {}, {}, {}, {}, 'Restore', {}, {slot}, {publication}); COMMIT",
+        drop_journal(),
         statements::CREATE,
         quote_literal(&origin.name),
         quote_literal(origin.mode),

@@ -23,18 +23,25 @@ pub struct SlotRecord {
 /// Records that this slot is going to be made; durable when this returns.
 pub async fn reserve_slot(target: &Session, record: &SlotRecord) -> Result<(), JournalError> {
     let sql = format!(
-        "BEGIN; SET LOCAL synchronous_commit = on; CREATE SCHEMA IF NOT EXISTS _pg_migrator; {SLOT_TABLE}; \
-         INSERT INTO _pg_migrator.slot (migration, slot, system_identifier, database) VALUES ({}, {}, {}, {}) \
-         ON CONFLICT DO NOTHING; COMMIT",
-        quote_literal(&record.migration),
-        quote_literal(&record.slot),
-        quote_literal(&record.system_identifier),
-        quote_literal(&record.database),
+        "BEGIN; SET LOCAL synchronous_commit = on; CREATE SCHEMA IF NOT EXISTS _pg_migrator; {}; COMMIT",
+        self::record(record)
     );
     Ok(target.batch("recording the slot", &sql).await?)
 }
 
-pub(super) const SLOT_TABLE: &str = "CREATE TABLE IF NOT EXISTS _pg_migrator.slot (\
+/// The statements that record a slot, within the transaction that makes the journal.
+pub(super) fn record(record: &SlotRecord) -> String {
+    format!(
+        "{SLOT_TABLE}; INSERT INTO _pg_migrator.slot (migration, slot, system_identifier, database) VALUES ({}, {}, {}, {}) \
+         ON CONFLICT DO NOTHING",
+        quote_literal(&record.migration),
+        quote_literal(&record.slot),
+        quote_literal(&record.system_identifier),
+        quote_literal(&record.database),
+    )
+}
+
+const SLOT_TABLE: &str = "CREATE TABLE IF NOT EXISTS _pg_migrator.slot (\
  migration text NOT NULL, slot text NOT NULL, system_identifier text NOT NULL, database text NOT NULL,\
  created_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (slot, system_identifier))";
 

@@ -28,16 +28,29 @@ pub struct StreamRecord {
     pub publication: String,
     /// Every lane's progress, by number.
     pub lanes: Vec<Progress>,
+    /// Tables (quoted identities) whose copy failed and was allowed to: their changes are not applied.
+    pub failed: Vec<String>,
 }
 
-/// StreamApply begins: lanes stand at the slot's consistent point. Durable when this returns.
-pub async fn stream_begun(target: &Session, name: &str, lanes: usize, at: Lsn) -> Result<(), JournalError> {
+/// StreamApply begins: lanes stand at the slot's consistent point, and every relation is copied but those that `failed`
+/// (quoted identities), whose changes are not applied. Durable when this returns.
+pub async fn stream_begun(
+    target: &Session,
+    name: &str,
+    lanes: usize,
+    at: Lsn,
+    failed: &[String],
+) -> Result<(), JournalError> {
+    let failed: Vec<_> = failed.iter().map(|r| quote_literal(r)).collect();
     let n = quote_literal(name);
     let sql = format!(
         "BEGIN; SET LOCAL synchronous_commit = on; {}; DELETE FROM _pg_migrator.lane WHERE migration = {n}; \
-         INSERT INTO _pg_migrator.lane SELECT {n}, i, '{at}', '{at}' FROM pg_catalog.generate_series(0, {}) AS i; COMMIT",
+         INSERT INTO _pg_migrator.lane SELECT {n}, i, '{at}', '{at}' FROM pg_catalog.generate_series(0, {}) AS i; \
+         UPDATE _pg_migrator.relation SET state = CASE WHEN relation = ANY (ARRAY[{}]::text[]) THEN 'failed' ELSE 'copied' END \
+         WHERE migration = {n}; COMMIT",
         super::phase_entered(name, "StreamApply"),
         lanes.max(1) - 1,
+        failed.join(", "),
     );
     Ok(target.batch("recording that the stream begins", &sql).await?)
 }
@@ -77,7 +90,13 @@ pub async fn stream_record(target: &Session, name: &str) -> Result<Option<Stream
             end_lsn: lsn(target, &lane.get::<String>("end_lsn")?)?,
         });
     }
+    let sql = format!(
+        "SELECT relation FROM _pg_migrator.relation WHERE migration = {} AND state = 'failed' ORDER BY 1",
+        quote_literal(name)
+    );
+    let failed = target.query("reading the journal", &sql).await?;
     Ok(Some(StreamRecord {
+        failed: failed.iter().map(|row| row.get("relation")).collect::<Result<_, _>>()?,
         phase: row.get("phase")?,
         slot: row.get("slot")?,
         publication: row.get::<Option<String>>("publication")?.unwrap_or_default(),
@@ -130,4 +149,13 @@ pub async fn cutover_requested(target: &Session, name: &str) -> Result<bool, Jou
     );
     let rows = target.query("looking for a request for cutover", &sql).await?;
     Ok(rows.first().map(|row| row.get("asked")).transpose()?.unwrap_or(false))
+}
+
+/// An earlier request for cutover no longer counts.
+pub async fn forget_request(target: &Session, name: &str) -> Result<(), JournalError> {
+    let sql = format!(
+        "UPDATE _pg_migrator.migration SET cutover_requested = NULL WHERE name = {} AND cutover_requested IS NOT NULL",
+        quote_literal(name)
+    );
+    Ok(target.batch("forgetting an earlier request for cutover", &sql).await?)
 }

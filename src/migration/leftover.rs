@@ -9,6 +9,7 @@ use super::Config;
 use crate::config::Filter;
 use crate::error::Side;
 use crate::journal::{self, Leftover};
+use crate::lsn::Lsn;
 use crate::pg::{BEGIN_READER, Session, SqlError};
 use crate::schema::{Definition, Object, RenderOptions, Schema, Section, order};
 use crate::validate::Finding;
@@ -64,12 +65,13 @@ async fn examine(config: &Config, source: &Session, target: &Session) -> Result<
     }
     let (identifier, database) = source_identity(source).await.map_err(|e| unreadable(&e))?;
     let same = leftover.name == config.subscription_name
+        && leftover.mode == mode(config)
         && leftover.system_identifier == identifier
         && leftover.database == database;
     if !same {
         let text = format!(
-            "the journal of another unfinished migration is there: {:?}, from database {:?} of system {}",
-            leftover.name, leftover.database, leftover.system_identifier
+            "the journal of another unfinished migration is there: {:?}, {}, from database {:?} of system {}",
+            leftover.name, leftover.mode, leftover.database, leftover.system_identifier
         );
         return Err(Box::new(
             Finding::error("journal-of-another-migration", text)
@@ -229,20 +231,30 @@ fn comparable(kind: &str, identity: &str) -> String {
     }
 }
 
+fn mode(config: &Config) -> &'static str {
+    if config.online.is_some() { "online" } else { "offline" }
+}
+
 /// The journal's row for this run.
-pub(super) async fn origin(config: &Config, source: &Session, snapshot: &str) -> Result<Origin, SqlError> {
+pub(super) async fn origin(
+    config: &Config,
+    source: &Session,
+    snapshot: &str,
+    consistent_point: Option<Lsn>,
+) -> Result<Origin, SqlError> {
     let (system_identifier, database) = source_identity(source).await?;
     let sql = "SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
                ELSE pg_catalog.pg_current_wal_lsn() END)::text AS lsn";
     let rows = source.query("reading the WAL position", sql).await?;
     let lsn: Option<String> = rows.first().map(|row| row.get("lsn")).transpose()?.flatten();
+    let lsn = consistent_point.map(|lsn| lsn.to_string()).or(lsn);
     Ok(Origin {
         name: config.subscription_name.clone(),
-        mode: "offline",
+        mode: mode(config),
         system_identifier,
         database,
         snapshot: snapshot.to_owned(),
         snapshot_lsn: lsn.unwrap_or_default(),
-        slot: None,
+        slot: config.online.as_ref().map(|o| (o.slot_name.clone(), o.publication.clone())),
     })
 }

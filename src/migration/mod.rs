@@ -1,8 +1,8 @@
 //! The state machine: the phases in order, their transitions, and the events that tell of them.
 //!
-//! Only this module knows the order Validate → PrepareSnapshot → Dump → Restore; the rooms do not know each
-//! other. Invariant: nothing is changed on the target before Validate found no error, and whatever way a
-//! migration ends, the source holds no transaction, snapshot or lock of ours.
+//! Only this module knows the order Validate → PrepareSnapshot → Dump → Restore → StreamApply ⇄ CaughtUp → Cutover; the rooms do
+//! not know each other. Invariant: nothing is changed on the target before Validate found no error, and whatever way a
+//! migration ends, the source holds no transaction, snapshot or lock of ours, and no slot but the one that the journal names.
 
 mod cancels;
 pub mod check;
@@ -11,7 +11,9 @@ mod error;
 mod leftover;
 pub mod model;
 pub mod offline;
+
 mod tracker;
+mod under_snapshot;
 
 pub use error::Error;
 
@@ -33,4 +35,8 @@ pub struct Config {
     pub subscription_name: String,
     /// `--mode online` and its options; `None`: offline.
     pub online: Option<OnlineOptions>,
+}
+
+fn interrupted(tracker: &tracker::Tracker, totals: crate::restore::Totals) -> Error {
+    Error::Interrupted { phase: tracker.phase(), summary: Box::new(tracker.summary(totals)) }
 }
