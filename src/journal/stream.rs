@@ -11,9 +11,9 @@ use crate::schema::quote::quote_literal;
 /// How far a lane has applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Start of the last applied transaction's commit record: a transaction that does not commit after it is skipped.
+    /// Start of the last applied transaction's commit record; equal to `end_lsn` where none was applied yet.
     pub commit_lsn: Lsn,
-    /// Its end: where the stream goes on.
+    /// Its end: where the stream goes on. A transaction whose commit record begins before it is skipped.
     pub end_lsn: Lsn,
 }
 

@@ -35,6 +35,7 @@ pub use error::{ConnectError, SqlError};
 pub use message::Message;
 pub use pump::{Moved, PumpError, Sink, pump};
 pub use reader::{BEGIN_READER, import_snapshot};
+pub use replication::Aside;
 pub use secret::Secret;
 pub use session::{Param, Row, Session};
 pub use stream::Stream;

@@ -11,7 +11,8 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::connect::Kind;
-use super::{ConnectError, Server, Wire};
+use super::message::{Decoded, Message, decode};
+use super::{ConnectError, Server, SqlError, Wire};
 use crate::schema::quote::quote_literal;
 
 /// Protocol 3.0.
@@ -49,6 +50,61 @@ impl Server {
         match wire.simple("preparing the replication connection", &sql).await {
             Ok(_) => Ok(wire),
             Err(e) => Err(self.error(e.sqlstate, e.message)),
+        }
+    }
+}
+
+/// What a walsender says beside its frames.
+#[derive(Debug)]
+pub enum Aside {
+    /// A warning, as an error would say it.
+    Notice(Box<SqlError>),
+    /// A parameter has a new value.
+    Parameter,
+    /// The stream has ended.
+    End,
+    /// It waits for the next command.
+    Ready,
+}
+
+impl Wire {
+    /// Sends START_REPLICATION; frames follow.
+    pub async fn start_replication(&mut self, what: &str, sql: &str) -> Result<(), SqlError> {
+        self.send_query(what, sql).await?;
+        loop {
+            match self.next_message(what).await? {
+                Message::CopyBoth => return Ok(()),
+                Message::ReadyForQuery(_) => {
+                    let mut error = SqlError::local(self.side, what, "the server did not begin to stream");
+                    // Not a broken connection.
+                    error.sqlstate = Some("XX000".to_owned());
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The message at the buffer's start, which is no frame; `None`: it is not there whole.
+    ///
+    /// # Errors
+    /// The server's error, which ends the stream, or a message that does not belong there.
+    pub fn take_aside(&mut self, what: &str) -> Result<Option<Aside>, SqlError> {
+        let Some((kind, body)) = self.take_message(what)? else { return Ok(None) };
+        // A notice has the fields of an error.
+        let as_kind = if kind == b'N' { b'E' } else { kind };
+        match decode(self.side, what, as_kind, body) {
+            Decoded::Error(notice) if kind == b'N' => Ok(Some(Aside::Notice(notice))),
+            Decoded::Error(e) => Err(*e),
+            Decoded::Aside => Ok(Some(Aside::Parameter)),
+            Decoded::Message(Message::CopyDone | Message::CommandComplete(_)) => Ok(Some(Aside::End)),
+            Decoded::Message(Message::ReadyForQuery(_)) => Ok(Some(Aside::Ready)),
+            Decoded::Message(_) | Decoded::Unknown => {
+                let text = format!("unexpected message {:?} from the server", char::from(kind));
+                let mut error = SqlError::local(self.side, what, text);
+                error.sqlstate = Some("08P01".to_owned());
+                Err(error)
+            }
         }
     }
 }

@@ -212,7 +212,7 @@ impl Wire {
     }
 
     /// Splits the first whole message off the buffer.
-    fn take_message(&mut self, what: &str) -> Result<Option<(u8, Bytes)>, SqlError> {
+    pub(super) fn take_message(&mut self, what: &str) -> Result<Option<(u8, Bytes)>, SqlError> {
         let Some([kind, length @ ..]) = self.buffer.first_chunk::<5>().copied() else { return Ok(None) };
         let length = i32::from_be_bytes(length);
         let Some(length) = usize::try_from(length).ok().filter(|n| *n >= 4) else {

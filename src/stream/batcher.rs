@@ -85,9 +85,10 @@ const OVERHEAD: usize = size_of::<Change>() + 96;
 pub struct Batcher {
     limits: Limits,
     taken: Taken,
-    /// Transactions that do not commit after it are in every lane.
+    /// Transactions whose commit record begins before it are in every lane. An end and not a commit: nothing has committed at the
+    /// slot's consistent point, where lanes begin, and the first commit record to be applied may begin exactly there.
     start: Lsn,
-    /// Positions of lanes after `start`, ascending: batches end there.
+    /// The ends of lanes after `start`, ascending: batches end there.
     barriers: VecDeque<Lsn>,
     limit: Option<Lsn>,
     /// The first transaction that came too late.
@@ -158,7 +159,7 @@ enum Fate {
 impl Batcher {
     /// For lanes that stand here; with none, for everything.
     pub fn new(lanes: &[Progress], limits: Limits, taken: Taken) -> Batcher {
-        let mut barriers: Vec<Lsn> = lanes.iter().map(|lane| lane.commit_lsn).collect();
+        let mut barriers: Vec<Lsn> = lanes.iter().map(|lane| lane.end_lsn).collect();
         barriers.sort();
         barriers.dedup();
         let start = if barriers.is_empty() { Lsn::ZERO } else { barriers.remove(0) };
@@ -249,11 +250,11 @@ impl Batcher {
             return Err(BatchError::Order { last: self.last_commit, next });
         }
         let fate = match self.limit {
-            _ if next <= self.start => Fate::Skip,
+            _ if next < self.start => Fate::Skip,
             Some(limit) if next >= limit => Fate::Late,
             _ => Fate::Collect,
         };
-        while self.barriers.front().is_some_and(|barrier| *barrier < next) {
+        while self.barriers.front().is_some_and(|barrier| *barrier <= next) {
             self.barriers.pop_front();
             if self.pending.ends.is_some() {
                 self.closed.push_back(std::mem::take(&mut self.pending));

@@ -1,0 +1,254 @@
+//! The stream as a whole: receiver, decoder and applier, from the journal's position until it is told to stop.
+//!
+//! ```text
+//! socket ─► receiver (task) ─chunks─► decoding (thread) ─batches─► applier (task) ─► target
+//!    ▲             ▲                                                    │
+//!    └─feedback────┴────────────── Status: received ≥ applied ≥ durable ┘
+//! ```
+//!
+//! Invariants: a position is `durable` only when the target has flushed all before it; an error anywhere ends all three, and what was
+//! complete before it is applied first where that is possible. Dropping the future ends all of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channel};
+use tokio::sync::{Notify, oneshot, watch};
+
+use super::apply::{Applied, Applier, ApplySetup};
+use super::batcher::{Batcher, Limits};
+use super::decoding::{AHEAD, Decoding, Handed};
+use super::error::StreamError;
+use super::receive::{Receiver, channel};
+use super::status::{Order, Status};
+use super::taken::Taken;
+use crate::config::OnlineOptions;
+use crate::journal::Progress;
+use crate::lsn::Lsn;
+use crate::pg::{Server, SqlError, Wire};
+use crate::progress::Reporter;
+
+/// Under load, what is applied is flushed this often.
+const FLUSH: Duration = Duration::from_millis(500);
+/// Changes in one batch.
+const CHANGES: usize = 50_000;
+
+/// What the stream works with.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The source.
+    pub source: Server,
+    /// The target.
+    pub target: Server,
+    /// The slot.
+    pub slot: String,
+    /// The publication.
+    pub publication: String,
+    /// The migration's name in the journal.
+    pub name: String,
+    /// Where each lane stands.
+    pub lanes: Vec<Progress>,
+    /// How to apply.
+    pub options: OnlineOptions,
+    /// Which tables take part.
+    pub relations: Taken,
+    /// Hears of what is to be told.
+    pub reporter: Reporter,
+}
+
+/// Streams from the source and applies to the target until the order is [`Order::Stop`].
+///
+/// # Errors
+/// See [`StreamError`]. The journal then says where another run goes on; nothing is lost or repeated.
+pub async fn run(
+    input: Input,
+    orders: watch::Receiver<Order>,
+    status: Arc<Status>,
+) -> Result<(), StreamError> {
+    let start = input.lanes.iter().map(|lane| lane.end_lsn).min().unwrap_or_default();
+    let (mut wire, encoding) = connect(&input.source).await?;
+    let setup = ApplySetup {
+        name: input.name.clone(),
+        lanes: input.lanes.clone(),
+        encoding: encoding.to_owned(),
+        reporter: input.reporter.clone(),
+    };
+    let applier = Applier::open(&input.target, setup).await?;
+    for position in [&status.received, &status.applied, &status.durable] {
+        position.advance(start);
+    }
+    begin(&mut wire, &input, start).await?;
+
+    let quarter = (input.options.apply_memory / 4).max(1 << 20);
+    let limits = Limits { bytes: quarter, changes: CHANGES };
+    let (chunks, chunk_source) = channel(quarter);
+    let (batches, handed) = unbounded_channel();
+    let (done, credits) = crossbeam_channel::bounded(AHEAD);
+    let (applied, all_applied) = oneshot::channel();
+    let (decoded, decoding_ended) = oneshot::channel();
+    let flushed = Arc::new(Notify::new());
+    let batcher = Batcher::new(&input.lanes, limits, input.relations);
+    let decoding = Decoding {
+        chunks: chunk_source,
+        batches,
+        done: credits,
+        orders: orders.clone(),
+        status: Arc::clone(&status),
+        limits,
+    };
+    std::thread::Builder::new()
+        .name("decode".to_owned())
+        .spawn(move || {
+            // Where nobody listens any more, nobody wants to know.
+            let _ = decoded.send(decoding.run(batcher));
+        })
+        .map_err(|e| StreamError::Thread(format!("cannot start a thread: {e}")))?;
+    let receiver = Receiver {
+        wire,
+        slot: input.slot,
+        publication: input.publication,
+        orders,
+        status: Arc::clone(&status),
+        flushed: Arc::clone(&flushed),
+    };
+    let mut applying =
+        Applying { applier, status, flushed, last_flush: Instant::now(), unflushed: None, inside: None };
+    let apply = async {
+        let result = applying.run(handed, done).await;
+        if result.is_ok() {
+            applying.applier.close().await;
+        }
+        // Only now may the receiver say farewell.
+        let _ = applied.send(());
+        result
+    };
+    let (applied, received) = tokio::join!(apply, receiver.run(chunks, all_applied));
+    // The cause comes first: when the applier fails, or the decoder, the others just end.
+    applied?;
+    decoding_ended
+        .await
+        .unwrap_or_else(|_| Err(StreamError::Thread("it ended without a word".to_owned())))?;
+    received
+}
+
+/// A walsender's session, and the encoding that values come in.
+async fn connect(source: &Server) -> Result<(Wire, &'static str), StreamError> {
+    let mut wire = source.connect_replication("UTF8").await?;
+    let what = "asking for the source's encoding";
+    let rows = wire.rows(what, "SHOW server_encoding").await?;
+    let ascii = rows.first().and_then(|row| row.first()?.as_deref()).is_some_and(|name| name == b"SQL_ASCII");
+    if !ascii {
+        return Ok((wire, "UTF8"));
+    }
+    // Its bytes are in no known encoding: they pass as they are.
+    wire.simple(what, "SET client_encoding = 'SQL_ASCII'").await?;
+    Ok((wire, "SQL_ASCII"))
+}
+
+/// Begins to stream at `start`.
+async fn begin(wire: &mut Wire, input: &Input, start: Lsn) -> Result<(), StreamError> {
+    let what = format!("starting to stream from replication slot {:?}", input.slot);
+    // A list of names, each quoted as an identifier (`SplitIdentifierString`).
+    let publications = format!("\"{}\"", input.publication.replace('"', "\"\""));
+    let options = [("proto_version", "1"), ("publication_names", publications.as_str())];
+    let sql = pg_walstream::sql_builder::build_start_replication_sql(&input.slot, start.0, &options)
+        .map_err(|e| SqlError::local(wire.side, &what, e.to_string()))?;
+    wire.start_replication(&what, &sql).await.map_err(|e| StreamError::of_start(&input.slot, start, e))
+}
+
+/// The applier's task.
+struct Applying {
+    applier: Applier,
+    status: Arc<Status>,
+    flushed: Arc<Notify>,
+    last_flush: Instant,
+    /// Applied up to here, and not all of it flushed.
+    unflushed: Option<Lsn>,
+    /// What was done of a source transaction that is not complete.
+    inside: Option<Applied>,
+}
+
+impl Applying {
+    /// Applies what is handed over, until there is no more; then all of it is flushed.
+    async fn run(
+        &mut self,
+        mut handed: UnboundedReceiver<Handed>,
+        done: crossbeam_channel::Sender<()>,
+    ) -> Result<(), StreamError> {
+        loop {
+            let next = match handed.try_recv() {
+                Ok(next) => Some(next),
+                Err(TryRecvError::Disconnected) => None,
+                Err(TryRecvError::Empty) => {
+                    self.flush().await?;
+                    handed.recv().await
+                }
+            };
+            let Some(next) = next else { break };
+            self.apply(next, handed.is_empty()).await?;
+            // There is room for all of them.
+            let _ = done.try_send(());
+        }
+        self.flush().await
+    }
+
+    async fn apply(&mut self, next: Handed, last: bool) -> Result<(), StreamError> {
+        let mut durable = self.unflushed.is_none();
+        if let Some(batch) = next.batch {
+            let (ends, transactions) = (batch.ends.is_some(), batch.transactions);
+            if !ends {
+                // What is before a transaction of many pieces is not to wait for its end.
+                self.flush().await?;
+            }
+            durable = ends && (last || self.last_flush.elapsed() >= FLUSH);
+            let applied = self.applier.apply(batch, durable).await?;
+            self.count(applied, ends);
+            if !ends {
+                return Ok(());
+            }
+            self.status.transactions.add(transactions);
+        }
+        self.status.applied.advance(next.settled);
+        self.unflushed = Some(next.settled);
+        if durable {
+            self.is_flushed();
+        }
+        Ok(())
+    }
+
+    /// Makes durable what is not, unless a source transaction is under way.
+    async fn flush(&mut self) -> Result<(), StreamError> {
+        if self.unflushed.is_some() && self.inside.is_none() {
+            self.applier.make_durable().await?;
+            self.is_flushed();
+        }
+        Ok(())
+    }
+
+    fn is_flushed(&mut self) {
+        if let Some(to) = self.unflushed.take() {
+            self.status.durable.advance(to);
+            self.flushed.notify_one();
+        }
+        self.last_flush = Instant::now();
+    }
+
+    /// Counts what was done once its transaction is complete.
+    fn count(&mut self, applied: Applied, ends: bool) {
+        let mut sum = self.inside.take().unwrap_or_default();
+        sum.inserts += applied.inserts;
+        sum.updates += applied.updates;
+        sum.deletes += applied.deletes;
+        sum.truncates += applied.truncates;
+        sum.missing.extend(applied.missing);
+        if !ends {
+            self.inside = Some(sum);
+            return;
+        }
+        self.status.inserts.add(sum.inserts);
+        self.status.updates.add(sum.updates);
+        self.status.deletes.add(sum.deletes);
+        self.status.truncates.add(sum.truncates);
+        self.status.missing.add(sum.missing.iter().map(|m| m.updates + m.deletes).sum());
+    }
+}
