@@ -224,7 +224,7 @@ fn not_made_by(leftover: &Leftover, schema: &Schema) -> Vec<String> {
 }
 
 /// An identity as every version writes it: from 14 on the server names the mode `IN` of a procedure's arguments.
-fn comparable(kind: &str, identity: &str) -> String {
+pub(super) fn comparable(kind: &str, identity: &str) -> String {
     match kind {
         "PROCEDURE" => identity.replace("(IN ", "(").replace(", IN ", ", "),
         _ => identity.to_owned(),

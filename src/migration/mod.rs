@@ -6,12 +6,14 @@
 
 mod cancels;
 pub mod check;
+pub mod cleanup;
 pub mod compare;
 mod error;
 mod leftover;
 pub mod model;
 pub mod offline;
 
+pub mod slots;
 mod tracker;
 mod under_snapshot;
 
