@@ -1,4 +1,4 @@
-//! What a migration changed on the source beside its slot, with the statement that takes it back: the fence, a publication.
+//! What a migration changed on the source beside its slot and publication, with the statement that takes it back: the fence.
 //!
 //! Invariant: a change is in this table from before it is made until after it is taken back. The table lives in the
 //! journal's schema and may be there without the rest of it.
@@ -12,8 +12,6 @@ use crate::schema::quote::quote_literal;
 pub enum UndoKind {
     /// The database was made read-only at cutover.
     Fence,
-    /// The publication was made (`--create-publication`).
-    Publication,
 }
 
 impl UndoKind {
@@ -21,12 +19,11 @@ impl UndoKind {
     pub fn name(self) -> &'static str {
         match self {
             UndoKind::Fence => "fence",
-            UndoKind::Publication => "publication",
         }
     }
 
     fn of(name: &str) -> Option<Self> {
-        [UndoKind::Fence, UndoKind::Publication].into_iter().find(|kind| kind.name() == name)
+        [UndoKind::Fence].into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -37,7 +34,7 @@ pub struct SourceUndo {
     pub migration: String,
     /// What was changed.
     pub kind: UndoKind,
-    /// The object, quoted: the database of a fence, the publication's name.
+    /// The object, quoted: the database of a fence.
     pub object: String,
     /// The statement that takes it back; it may run again.
     pub undo: String,

@@ -6,14 +6,15 @@
 use std::collections::HashSet;
 
 use thiserror::Error;
+use tokio_postgres::types::Type;
 
 use super::leftover::{comparable, source_identity};
 use crate::config::Filter;
 use crate::cutover::{CutoverError, fence, resume, subscription};
 use crate::dump::{self, DumpError};
 use crate::error::ExitCode;
-use crate::journal::{self, JournalError, Leftover, SlotRecord, SourceUndo, UndoKind};
-use crate::pg::{BEGIN_READER, ConnectError, Server, Session, SqlError};
+use crate::journal::{self, JournalError, Leftover, SlotRecord};
+use crate::pg::{BEGIN_READER, ConnectError, Param, Server, Session, SqlError};
 use crate::progress::{Event, Reporter};
 use crate::schema::drop::drop_plan;
 use crate::schema::quote::quote_ident;
@@ -154,11 +155,7 @@ pub async fn run(config: Cleanup, reporter: &Reporter) -> Result<Cleaned, Cleanu
     }
     drop_subscription(&config, &found, &target, &mut story).await?;
     drop_slots(&config, &found, &source, &target, &mut story).await?;
-    for undo in found.undos.iter().filter(|u| u.kind != UndoKind::Fence) {
-        source.batch(&format!("dropping {} {}", undo.kind.name(), undo.object), &undo.undo).await?;
-        journal::forget_undo(&target, undo).await?;
-        story.done(&format!("source: {} {} dropped", undo.kind.name(), undo.object));
-    }
+    drop_publications(&config, &found, &source, &mut story).await?;
     if let Some(leftover) = &found.leftover {
         match config.objects {
             TargetObjects::Keep => resume_objects(&config, &target, &mut story).await?,
@@ -207,7 +204,6 @@ struct Found {
     journal: bool,
     leftover: Option<Leftover>,
     slots: Vec<SlotRecord>,
-    undos: Vec<SourceUndo>,
     /// Records of other migrations are there, so the journal stays.
     others: bool,
     /// Slots and publication of the journal's own row.
@@ -252,7 +248,6 @@ impl Found {
             leftover,
             others: !other_slots.is_empty() || !other_undos.is_empty(),
             slots,
-            undos,
             stream,
         })
     }
@@ -319,6 +314,54 @@ async fn drop_slots(
         journal::forget_slot(target, slot).await?;
     }
     Ok(())
+}
+
+/// Publications that `--create-publication` made; their comment says so.
+async fn drop_publications(
+    config: &Cleanup,
+    found: &Found,
+    source: &Session,
+    story: &mut Story<'_>,
+) -> Result<(), CleanupError> {
+    let name = &config.subscription_name;
+    let sql = "SELECT p.pubname::text AS name, EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE plugin = 'pgoutput' \
+                 AND database = pg_catalog.current_database()) AS slots FROM pg_catalog.pg_publication p \
+               WHERE pg_catalog.obj_description(p.oid, 'pg_publication') = $1 ORDER BY 1";
+    let comment = publication_comment(name);
+    let params: [Param<'_>; 1] = [(&comment, Type::TEXT)];
+    for row in source.query_with("looking for publications of ours", sql, &params).await? {
+        let publication: String = row.get("name")?;
+        let shown = format!("publication {}", quote_ident(&publication));
+        // Of a migration of the same name into another target, maybe.
+        let recorded = found.stream.as_ref().map(|(_, publication)| publication);
+        let another = match recorded {
+            Some(recorded) => *recorded != publication,
+            None => found.slots.is_empty() && row.get("slots")?,
+        };
+        if another {
+            story.left(
+                &shown,
+                "is on the source, and may belong to another migration of this name: not touched",
+            );
+            continue;
+        }
+        source
+            .batch(
+                &format!("dropping {shown}"),
+                &format!(
+                    "BEGIN READ WRITE; DROP PUBLICATION IF EXISTS {}; COMMIT",
+                    quote_ident(&publication)
+                ),
+            )
+            .await?;
+        story.done(&format!("source: {shown} dropped"));
+    }
+    Ok(())
+}
+
+/// What the comment of a publication of ours says.
+fn publication_comment(migration: &str) -> String {
+    format!("made by pg_migrator for {migration}")
 }
 
 async fn resume_objects(

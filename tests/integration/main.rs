@@ -13,13 +13,16 @@
 mod accidents;
 mod bad_input;
 mod check;
+mod cleanup;
 mod cli;
 mod connections;
+mod cutover_steps;
 mod encodings;
 mod fixtures;
 mod flags;
 mod harness;
 mod hostile;
+mod kept_subscription;
 mod loops;
 mod moves;
 mod offline;
