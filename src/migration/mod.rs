@@ -12,7 +12,6 @@ mod error;
 mod leftover;
 pub mod model;
 pub mod offline;
-
 pub mod slots;
 mod tracker;
 mod under_snapshot;
