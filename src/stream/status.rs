@@ -83,6 +83,11 @@ impl Status {
         self.late.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Nothing has come too late: the stream begins anew.
+    pub fn forget_late(&self) {
+        *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Late::default();
+    }
+
     /// Counts a transaction that came too late.
     pub fn add_late(&self, changes: BTreeMap<String, u64>) {
         let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);

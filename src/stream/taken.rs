@@ -11,7 +11,7 @@ use crate::config::Filter;
 #[derive(Clone, Debug, Default)]
 pub struct Taken {
     filter: Filter,
-    left_out: BTreeSet<(String, String)>,
+    left_out: BTreeSet<String>,
 }
 
 impl Taken {
@@ -20,8 +20,8 @@ impl Taken {
         Taken::default()
     }
 
-    /// The tables that the filter takes, but none of these (schema, table), unquoted.
-    pub fn new(filter: Filter, left_out: impl IntoIterator<Item = (String, String)>) -> Taken {
+    /// The tables that the filter takes, but none of these (quoted identities, as the journal has them).
+    pub fn new(filter: Filter, left_out: impl IntoIterator<Item = String>) -> Taken {
         Taken { filter, left_out: left_out.into_iter().collect() }
     }
 
@@ -29,7 +29,7 @@ impl Taken {
     pub fn takes(&self, relation: &Relation) -> bool {
         self.filter.takes_table(&relation.namespace, &relation.name)
             && (self.left_out.is_empty()
-                || !self.left_out.contains(&(relation.namespace.clone(), relation.name.clone())))
+                || !self.left_out.contains(&relation.identity_name()))
     }
 }
 
@@ -48,9 +48,9 @@ mod tests {
             columns: Vec::new(),
         };
         let filter = Filter { exclude_schemas: vec!["audit*".to_owned()], ..Filter::default() };
-        let taken = Taken::new(filter, [("s".to_owned(), "left".to_owned())]);
-        assert!(taken.takes(&relation("s", "t")) && taken.takes(&relation("t", "left")));
-        assert!(!taken.takes(&relation("s", "left")) && !taken.takes(&relation("audit_1", "t")));
-        assert!(Taken::everything().takes(&relation("audit_1", "left")));
+        let taken = Taken::new(filter, ["s.\"Left\"".to_owned()]);
+        assert!(taken.takes(&relation("s", "t")) && taken.takes(&relation("t", "Left")));
+        assert!(!taken.takes(&relation("s", "Left")) && !taken.takes(&relation("audit_1", "t")));
+        assert!(Taken::everything().takes(&relation("audit_1", "Left")));
     }
 }
