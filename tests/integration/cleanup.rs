@@ -64,7 +64,7 @@ async fn broken_off(source: &Database<'_>, target: &Database<'_>, slot: &str) {
     )
     .await
     .unwrap();
-    journal::stream_begun(&t, "Move", 1, Lsn(7)).await.unwrap();
+    journal::stream_begun(&t, "Move", 1, Lsn(7), &[]).await.unwrap();
     let conninfo = subscription_conninfo(server(Side::Source, source).info(), t.version());
     let make = Make { source: &s, target: &t, name: "Move", conninfo: &conninfo, publication: "Pub", slot };
     assert!(matches!(subscription::create(make).await.unwrap(), Made::There(_)));

@@ -312,6 +312,10 @@ async fn what_was_suspended_comes_back_all_or_nothing() {
     assert_eq!(resume::suspended(&t, "move").await.unwrap().count, 0);
 }
 
+fn make<'a>(source: &'a Session, target: &'a Session, conninfo: &'a RedactedConnInfo) -> Make<'a> {
+    Make { source, target, name: "Move", conninfo, publication: "p", slot: "no_slot_yet" }
+}
+
 /// The reason why there is none.
 async fn refused(make: Make<'_>) -> String {
     match subscription::create(make).await.unwrap() {
@@ -329,30 +333,22 @@ async fn a_subscription_that_cannot_be_had_is_a_reason_without_secrets() {
         let target = online_cluster(major).database("subscriber");
         let (s, t) = sessions(&source, &target).await;
         let ours = subscription_conninfo(server(Side::Source, &source).info(), t.version());
-        let make = |target, conninfo| Make {
-            source: &s,
-            target,
-            name: "Move",
-            conninfo,
-            publication: "p",
-            slot: "no_slot_yet",
-        };
-        let reason = refused(make(&t, &ours)).await;
+        let reason = refused(make(&s, &t, &ours)).await;
         assert!(reason.contains("42P01") && reason.contains("public.t"), "{reason}");
         target.psql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int)");
         // Nobody there; what is said repeats no password.
         let wrong =
             RedactedConnInfo::given("host=127.0.0.1 port=1 user=postgres password='pass \\'wörd' dbname=x");
-        let reason = refused(make(&t, &wrong)).await;
+        let reason = refused(make(&s, &t, &wrong)).await;
         assert!(reason.contains("--subscription-conninfo") && !reason.contains("wörd"), "{reason}");
         let wrong = RedactedConnInfo::given("host=127.0.0.1 password=pass 'wörd");
-        let reason = refused(make(&t, &wrong)).await;
+        let reason = refused(make(&s, &t, &wrong)).await;
         assert!(!reason.contains("wörd") && !reason.contains("pass "), "{reason}");
         // Another server by the same words.
         let other = online_cluster(17).database("other");
         other.psql("CREATE TABLE other (id int); CREATE PUBLICATION p FOR TABLE other");
         let elsewhere = RedactedConnInfo::given(&other.conninfo());
-        let reason = refused(make(&t, &elsewhere)).await;
+        let reason = refused(make(&s, &t, &elsewhere)).await;
         assert!(reason.contains("another server"), "{reason}");
         assert_eq!(subscription::find(&t, "Move").await.unwrap(), None);
         // Who may not.
@@ -361,21 +357,23 @@ async fn a_subscription_that_cannot_be_had_is_a_reason_without_secrets() {
             target.name
         ));
         let unprivileged = client(&target, &format!("{role}_{major}"), "SELECT 1").await;
-        let reason = refused(make(&unprivileged, &ours)).await;
+        let reason = refused(make(&s, &unprivileged, &ours)).await;
         assert!(reason.contains("42501") && reason.contains("pg_create_subscription"), "{reason}");
         if major >= 16 {
             target.psql(&format!("GRANT pg_create_subscription TO {role}_{major}"));
-            let reason = refused(make(&unprivileged, &ours)).await;
+            let reason = refused(make(&s, &unprivileged, &ours)).await;
             assert!(reason.contains("2F003") && reason.contains("password"), "{reason}");
         }
         drop(unprivileged);
         target.psql(&format!("DROP OWNED BY {role}_{major}; DROP ROLE {role}_{major}"));
         // And one that can be had, also when it is asked for twice; then somebody else's is in the way.
         for _ in 0..2 {
-            let Made::There(there) = subscription::create(make(&t, &ours)).await.unwrap() else { panic!() };
+            let Made::There(there) = subscription::create(make(&s, &t, &ours)).await.unwrap() else {
+                panic!()
+            };
             assert!(there.is_of("no_slot_yet", "p"), "{there:?}");
         }
-        let reason = refused(Make { slot: "s2", ..make(&t, &ours) }).await;
+        let reason = refused(Make { slot: "s2", ..make(&s, &t, &ours) }).await;
         assert!(reason.contains("someone else's"), "{reason}");
         assert!(subscription::drop(&t, "Move").await.unwrap());
         assert!(!subscription::drop(&t, "Move").await.unwrap());
