@@ -13,5 +13,13 @@ mod harness;
 #[path = "../integration/moves.rs"]
 mod moves;
 
+#[allow(dead_code)]
+#[path = "../integration/live.rs"]
+mod live;
+#[allow(dead_code)]
+#[path = "../integration/trials.rs"]
+mod trials;
+
+mod online;
 mod pairs;
 mod sizes;

@@ -1,8 +1,8 @@
 //! A database of a [`Cluster`], and psql to talk to it.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::{Cluster, tools};
 
@@ -19,6 +19,21 @@ pub struct Database<'a> {
 /// `value` as libpq's keyword/value connection strings want it.
 fn conninfo_quote(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// A session that holds what it holds; see [`Database::hold`].
+#[derive(Debug)]
+pub struct Held {
+    child: Child,
+    // Its end is the session's.
+    stdin: Option<ChildStdin>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.stdin = None;
+        let _ = self.child.wait();
+    }
 }
 
 impl<'a> Database<'a> {
@@ -53,6 +68,29 @@ impl<'a> Database<'a> {
         let mut command = clean(tools("psql"));
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.conninfo()]);
         command
+    }
+
+    /// pgbench on this database.
+    pub fn pgbench(&self, args: &[&str]) -> Command {
+        let mut command = clean(tools("pgbench"));
+        command.args(args).arg(self.conninfo());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// A session that has run these statements and stays open, with its transaction, until it is dropped.
+    #[track_caller]
+    pub fn hold(&self, sql: &str) -> Held {
+        let mut child =
+            self.psql_command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql");
+        let mut stdin = child.stdin.take().unwrap();
+        writeln!(stdin, "{sql};\n\\echo held").and_then(|()| stdin.flush()).unwrap();
+        let mut said = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        while !said.ends_with("held\n") {
+            assert!(out.read_line(&mut said).unwrap() > 0, "{sql}: {said}");
+        }
+        Held { child, stdin: Some(stdin) }
     }
 
     /// Runs a script through psql: what it printed, or the error.

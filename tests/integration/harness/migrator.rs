@@ -132,6 +132,11 @@ impl Running {
         self.child.id()
     }
 
+    /// How long ago it was started.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// Sends a signal by name: `INT`, `TERM`, `KILL`.
     pub fn signal(&self, name: &str) {
         // The shell's own kill: no other program is needed, and no unsafe code.
@@ -157,6 +162,18 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// As [`Running::wait_for`], in what is said from now on.
+    #[track_caller]
+    pub fn wait_for_next(&mut self, text: &str) {
+        while let Ok(chunk) = self.narration.try_recv() {
+            self.heard.extend(chunk);
+        }
+        let before = std::mem::take(&mut self.heard);
+        self.wait_for(text);
+        let after = std::mem::replace(&mut self.heard, before);
+        self.heard.extend(after);
     }
 
     /// Waits for its end, within the limit.
