@@ -1,7 +1,7 @@
 //! Runs the pg_migrator binary as a user would, with a time limit.
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -26,6 +26,7 @@ fn binary() -> PathBuf {
 pub struct Migrator {
     command: Command,
     limit: Duration,
+    echo: bool,
 }
 
 /// What a finished call left.
@@ -56,7 +57,7 @@ pub struct Running {
 pub fn migrator<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Migrator {
     let mut command = clean(binary());
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Migrator { command, limit: Duration::from_secs(300) }
+    Migrator { command, limit: Duration::from_secs(300), echo: false }
 }
 
 impl Migrator {
@@ -80,6 +81,11 @@ impl Migrator {
         self.limit = limit;
         self
     }
+    /// Shows on our stderr what it narrates.
+    pub fn echo(mut self) -> Self {
+        self.echo = true;
+        self
+    }
     /// Starts it.
     pub fn spawn(mut self) -> Running {
         let mut child = self.command.spawn().unwrap_or_else(|e| panic!("{:?}: {e}", self.command));
@@ -91,9 +97,13 @@ impl Migrator {
             all
         });
         let (sender, narration) = mpsc::channel();
+        let echo = self.echo;
         std::thread::spawn(move || {
             let mut buffer = [0; 8192];
             while let Ok(n @ 1..) = err.read(&mut buffer) {
+                if echo {
+                    let _ = std::io::stderr().write_all(&buffer[..n]);
+                }
                 if sender.send(buffer[..n].to_vec()).is_err() {
                     break;
                 }

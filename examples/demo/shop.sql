@@ -40,6 +40,8 @@ INSERT INTO shop.orders (customer_id, state, placed_at, note)
   FROM generate_series(1, (100000 * :scale)::int) g;
 INSERT INTO shop.order_lines SELECT o.id, l, 1 + (random() * 1999)::int, 1 + (random() * 4)::int, (random() * 100)::numeric(12,2) FROM shop.orders o, generate_series(1, 3) l;
 INSERT INTO shop.stock_moves (product_id, delta, at) SELECT 1 + g % 2000, (g % 21) - 10, timestamptz '2025-01-01' + g * interval '1 minute' FROM generate_series(1, (50000 * :scale)::int) g;
+-- What the shop's visitors look at: small writes, all the time.
+CREATE TABLE shop.visits (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), page text NOT NULL);
 CREATE INDEX ON shop.customers USING gin (search);
 CREATE INDEX ON shop.customers USING gin (name gin_trgm_ops);
 CREATE INDEX ON shop.customers ((address ->> 'city'));
