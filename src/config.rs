@@ -55,8 +55,34 @@ fn matches(pattern: &str, name: &str) -> bool {
     (0..=tail.len()).filter(|&i| tail.is_char_boundary(i)).any(|i| matches(rest, &tail[i..]))
 }
 
+/// What is wrong with a name of an object that is to be made; `None`: nothing.
+pub fn name_fault(name: &str) -> Option<String> {
+    if name.is_empty() {
+        Some("a name must not be empty".to_owned())
+    } else if name.len() > MAX_NAME_BYTES {
+        Some(format!("a name has at most {MAX_NAME_BYTES} bytes, this one has {}", name.len()))
+    } else if name.contains('\0') {
+        Some("a name must not hold a NUL".to_owned())
+    } else {
+        None
+    }
+}
+
+/// What is wrong with the name of a replication slot (`ReplicationSlotValidateName`, `src/backend/replication/slot.c`).
+pub fn slot_name_fault(name: &str) -> Option<String> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    let letters = || "a slot's name has only lower case letters, digits and underscores".to_owned();
+    name_fault(name).or_else(|| (!name.bytes().all(fits)).then(letters))
+}
+
+/// The name of a migration, its slot, its publication and its subscription, where none is given.
+pub const DEFAULT_NAME: &str = "pg_migrator";
+
+/// `NAMEDATALEN - 1`, `src/include/pg_config_manual.h`.
+const MAX_NAME_BYTES: usize = 63;
+
 /// What Restore may and must not do.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RestoreOptions {
     /// Connection pairs that copy at once, and builders of indexes; at least 1.
     pub jobs: usize,
@@ -74,6 +100,23 @@ pub struct RestoreOptions {
     pub maintenance_work_mem_kb: Option<u64>,
     /// A table larger than this many bytes (heap and TOAST) may be split into parts; 0: never.
     pub split_bytes: u64,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        RestoreOptions {
+            jobs: 4,
+            drop_target_first: false,
+            allow_restore_errors: false,
+            allow_unsupported: false,
+            no_owner: false,
+            no_privileges: false,
+            maintenance_work_mem_kb: None,
+            // Large enough that a part's fixed cost (a transaction on both sides) is nothing beside its rows, small enough
+            // that the last table's parts keep every connection busy.
+            split_bytes: 128 << 20,
+        }
+    }
 }
 
 /// What an online migration does beside Restore.
@@ -134,8 +177,8 @@ impl fmt::Debug for OnlineOptions {
 impl Default for OnlineOptions {
     fn default() -> Self {
         OnlineOptions {
-            slot_name: "pg_migrator".to_owned(),
-            publication: "pg_migrator".to_owned(),
+            slot_name: DEFAULT_NAME.to_owned(),
+            publication: DEFAULT_NAME.to_owned(),
             create_publication: false,
             lag_threshold_bytes: 8 << 20,
             cutover_poll: Duration::from_secs(5),

@@ -31,6 +31,10 @@ pub(crate) enum RawCommand {
     Schema(SchemaArgs),
     /// Compare source and target table by table: row counts and hashes.
     Verify(VerifyArgs),
+    /// Ask an online migration that runs elsewhere to cut over, and wait for its end.
+    Cutover(CutoverArgs),
+    /// Say where the migration into the target's database stands.
+    Status(StatusArgs),
 }
 
 /// How the source is named.
@@ -245,6 +249,26 @@ pub(crate) struct VerifyArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+}
+
+/// `pg_migrator cutover`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CutoverArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// The --subscription-name of the migration [default: pg_migrator].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subscription_name: Option<String>,
+}
+
+/// `pg_migrator status`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Print one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// How the tool talks.

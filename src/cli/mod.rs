@@ -4,12 +4,14 @@
 
 mod args;
 mod check;
+mod cutover;
 mod display;
 mod invocation;
 mod migrate;
 mod schema;
 mod secret;
 mod size;
+mod status;
 mod verify;
 
 use std::ffi::OsString;
@@ -65,6 +67,8 @@ fn run(command: Command, voice: &Voice) -> ExitCode {
         match command {
             Command::Migrate(config) => migrate::run(*config, voice).await,
             Command::Check(config, output) => check::run(&config, output, voice).await,
+            Command::Cutover(asked) => cutover::run(*asked, voice).await,
+            Command::Status(asked, output) => status::run(*asked, output, voice).await,
             Command::Schema(asked) => schema::run(*asked, voice).await,
             Command::Verify(asked, output) => verify::run(*asked, output, voice).await,
         }

@@ -29,14 +29,18 @@ fn holders(which: i32) -> String {
 /// The server process of another run that has the claim, if one still has it after some seconds: one that was killed
 /// lets go as soon as the server sees it.
 pub async fn claimed_by(target: &Session) -> Result<Option<i32>, JournalError> {
-    let sql = format!("SELECT pid FROM {}", holders(1));
     for _ in 0..PATIENCE {
-        let rows = target.query("looking for another run", &sql).await?;
-        if rows.is_empty() {
+        if holder(target).await?.is_none() {
             return Ok(None);
         }
         tokio::time::sleep(PAUSE).await;
     }
+    holder(target).await
+}
+
+/// The server process of another run that has the claim at this moment.
+pub async fn holder(target: &Session) -> Result<Option<i32>, JournalError> {
+    let sql = format!("SELECT pid FROM {}", holders(1));
     let rows = target.query("looking for another run", &sql).await?;
     Ok(rows.first().map(|row| row.get("pid")).transpose()?)
 }

@@ -4,22 +4,30 @@
 //! not know each other. Invariant: nothing is changed on the target before Validate found no error, and whatever way a
 //! migration ends, the source holds no transaction, snapshot or lock of ours, and no slot but the one that the journal names.
 
+mod builder;
 mod cancels;
 pub mod check;
 pub mod cleanup;
 pub mod compare;
 mod error;
+mod handle;
 mod leftover;
 pub mod model;
 pub mod offline;
+pub mod request;
 pub mod slots;
 mod tracker;
 mod under_snapshot;
 
+pub use builder::{BuildError, Migration, Offline, Online};
 pub use error::Error;
+pub use handle::{CutoverHandle, Events, Running};
+
+use tokio::sync::watch;
 
 use crate::config::{Filter, OnlineOptions, RestoreOptions};
 use crate::pg::Server;
+use crate::progress::{Reporter, Summary};
 
 /// Everything a migration needs to know.
 #[derive(Clone, Debug)]
@@ -40,4 +48,17 @@ pub struct Config {
 
 fn interrupted(tracker: &tracker::Tracker, totals: crate::restore::Totals) -> Error {
     Error::Interrupted { phase: tracker.phase(), summary: Box::new(tracker.summary(totals)) }
+}
+
+/// Runs a migration to its end, offline or online, as `config` says. `shutdown` holds the number of interrupts so far: see
+/// [`offline::run`].
+///
+/// # Errors
+/// See [`Error`].
+pub async fn run(
+    config: Config,
+    reporter: Reporter,
+    shutdown: watch::Receiver<u32>,
+) -> Result<Summary, Error> {
+    offline::run(config, reporter, shutdown).await
 }

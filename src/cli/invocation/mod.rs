@@ -11,21 +11,11 @@ use super::args::{
     CheckArgs, ColorChoice, ConsoleArgs, FilterArgs, LogFormat, MigrateArgs, Mode, OnlineArgs, OwnershipArgs,
     RawArgs, RawCommand, SchemaArgs, SectionArg, SourceArgs, TargetArgs, VerifyArgs,
 };
-use crate::config::{Filter, OnlineOptions, RestoreOptions};
+use crate::config::{DEFAULT_NAME, Filter, OnlineOptions, RestoreOptions, name_fault, slot_name_fault};
 use crate::error::Side;
 use crate::migration::Config;
 use crate::pg::{ConnInfoError, Server};
 use crate::schema::Section;
-
-/// Connection pairs where `--jobs` is not given.
-const DEFAULT_JOBS: u16 = 4;
-/// `--split-bytes` where it is not given: large enough that a part's fixed cost (a transaction on both sides) is
-/// nothing beside its rows, small enough that the last table's parts keep every connection busy.
-const DEFAULT_SPLIT_BYTES: u64 = 128 << 20;
-/// `--subscription-name` where it is not given.
-const DEFAULT_NAME: &str = "pg_migrator";
-/// `NAMEDATALEN - 1`, `src/include/pg_config_manual.h`.
-const MAX_NAME_BYTES: usize = 63;
 
 /// A command line that cannot be used.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -73,6 +63,8 @@ pub(crate) enum Command {
     Check(Box<Config>, Output),
     Schema(Box<SchemaScript>),
     Verify(Box<Verify>, Output),
+    Cutover(Box<Cutover>),
+    Status(Box<Status>, Output),
 }
 
 /// What goes to stdout.
@@ -101,6 +93,19 @@ pub(crate) struct Verify {
     pub(crate) filter: Filter,
 }
 
+/// A request for cutover.
+#[derive(Clone, Debug)]
+pub(crate) struct Cutover {
+    pub(crate) target: Server,
+    pub(crate) name: String,
+}
+
+/// A look at the target's journal.
+#[derive(Clone, Debug)]
+pub(crate) struct Status {
+    pub(crate) target: Server,
+}
+
 /// Checks `raw`; `env` looks an environment variable up.
 pub(crate) fn resolve(
     raw: RawArgs,
@@ -115,6 +120,8 @@ pub(crate) fn resolve(
             RawCommand::Check(_) => "check",
             RawCommand::Schema(_) => "schema",
             RawCommand::Verify(_) => "verify",
+            RawCommand::Cutover(_) => "cutover",
+            RawCommand::Status(_) => "status",
         }));
     }
     let command = match command {
@@ -126,6 +133,14 @@ pub(crate) fn resolve(
         RawCommand::Verify(args) => {
             let output = output(args.json);
             Command::Verify(Box::new(verify(args, env)?), output)
+        }
+        RawCommand::Cutover(args) => {
+            let name = subscription_name(args.subscription_name)?;
+            Command::Cutover(Box::new(Cutover { target: target(args.target, env)?, name }))
+        }
+        RawCommand::Status(args) => {
+            let output = output(args.json);
+            Command::Status(Box::new(Status { target: target(args.target, env)? }), output)
         }
     };
     Ok((command, console))
@@ -151,19 +166,20 @@ fn migrate(raw: MigrateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Con
     // Checked in offline mode too: what is accepted today should be right on the day of the migration.
     let online = online(raw.online)?;
     let MigrateArgs { ownership: OwnershipArgs { no_owner, no_privileges }, .. } = raw;
+    let default = RestoreOptions::default();
     Ok(Config {
         source: source(raw.source, env)?,
         target: target(raw.target, env)?,
         filter: filter(raw.filter)?,
         restore: RestoreOptions {
-            jobs: usize::from(raw.jobs.unwrap_or(DEFAULT_JOBS)),
+            jobs: raw.jobs.map_or(default.jobs, usize::from),
             drop_target_first: raw.drop_target_first,
             allow_restore_errors: raw.allow_restore_errors,
             allow_unsupported: raw.allow_unsupported,
             no_owner,
             no_privileges,
             maintenance_work_mem_kb: raw.maintenance_work_mem,
-            split_bytes: raw.split_bytes.unwrap_or(DEFAULT_SPLIT_BYTES),
+            split_bytes: raw.split_bytes.unwrap_or(default.split_bytes),
         },
         subscription_name: subscription_name(raw.subscription_name)?,
         online: (mode == Mode::Online).then_some(online),
@@ -246,7 +262,7 @@ fn verify(raw: VerifyArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Verif
     Ok(Verify {
         source: source(raw.source, env)?,
         target: target(raw.target, env)?,
-        jobs: usize::from(raw.jobs.unwrap_or(DEFAULT_JOBS)),
+        jobs: raw.jobs.map_or(RestoreOptions::default().jobs, usize::from),
         filter: filter(raw.filter)?,
     })
 }
@@ -306,26 +322,11 @@ fn subscription_name(raw: Option<String>) -> Result<String, UsageError> {
 }
 
 fn name(flag: &'static str, value: &str) -> Result<(), UsageError> {
-    let reason = if value.is_empty() {
-        "a name must not be empty".to_owned()
-    } else if value.len() > MAX_NAME_BYTES {
-        format!("a name has at most {MAX_NAME_BYTES} bytes, this one has {}", value.len())
-    } else {
-        return Ok(());
-    };
-    Err(UsageError::BadName { flag, reason })
+    name_fault(value).map_or(Ok(()), |reason| Err(UsageError::BadName { flag, reason }))
 }
 
-/// `ReplicationSlotValidateName`, `src/backend/replication/slot.c`.
 fn slot_name(value: &str) -> Result<(), UsageError> {
-    name("slot-name", value)?;
-    if value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
-        return Ok(());
-    }
-    Err(UsageError::BadName {
-        flag: "slot-name",
-        reason: "a slot's name has only lower case letters, digits and underscores".into(),
-    })
+    slot_name_fault(value).map_or(Ok(()), |reason| Err(UsageError::BadName { flag: "slot-name", reason }))
 }
 
 #[cfg(test)]

@@ -179,6 +179,11 @@ fn refusals_name_the_flag() {
         vec!["check", "--source", "host=a"],
         vec!["schema"],
         vec!["schema", "--source", "host=a", "--section", "all"],
+        vec!["cutover"],
+        vec!["cutover", "--target", "host=b", "--subscription-name", ""],
+        vec!["cutover", "--target", "host=b", "--source", "host=a"],
+        vec!["status", "--target", ""],
+        vec!["--mode", "online", "cutover", "--target", "host=b"],
         vec!["frobnicate"],
         vec!["--source", "a", "--source", "b"],
     ];
@@ -219,6 +224,11 @@ flags of the migration stand before `check`, where they mean nothing: write them
 --target is required: give a connection string, or set PG_MIGRATOR_TARGET
 --source is required: give a connection string, or set PG_MIGRATOR_SOURCE
 error: invalid value 'all' for '--section <SECTION>'
+--target is required: give a connection string, or set PG_MIGRATOR_TARGET
+--subscription-name: a name must not be empty
+error: unexpected argument '--source' found
+--target is empty: give a connection string such as 'host=db.example.com dbname=app user=postgres'
+flags of the migration stand before `cutover`, where they mean nothing: write them after `cutover`
 error: unrecognized subcommand 'frobnicate'
 error: the argument '--source <CONNINFO>' cannot be used multiple times
 "#);
