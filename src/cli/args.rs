@@ -33,6 +33,10 @@ pub(crate) enum RawCommand {
     Verify(VerifyArgs),
     /// Ask an online migration that runs elsewhere to cut over, and wait for its end.
     Cutover(CutoverArgs),
+    /// Take back what an unfinished migration left: slot, subscription, publication, fence, journal.
+    Cleanup(CleanupArgs),
+    /// List the replication slots on the source, and whose they are; or drop one.
+    Slots(SlotsArgs),
     /// Say where the migration into the target's database stands.
     Status(StatusArgs),
 }
@@ -259,6 +263,54 @@ pub(crate) struct CutoverArgs {
     /// The --subscription-name of the migration [default: pg_migrator].
     #[arg(long, value_name = "NAME")]
     pub(crate) subscription_name: Option<String>,
+}
+
+/// `pg_migrator cleanup`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CleanupArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// The --subscription-name of the migration [default: pg_migrator].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subscription_name: Option<String>,
+    /// What becomes of the objects that the migration made on the target.
+    #[arg(long, value_name = "WHAT", default_value = "keep")]
+    pub(crate) target_objects: TargetObjectsArg,
+    /// A slot to look for beside those that the journal knows.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) slot_name: Option<String>,
+    /// Drop the slot of --slot-name although no journal knows it.
+    #[arg(long, requires = "slot_name")]
+    pub(crate) force_slot: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TargetObjectsArg {
+    /// They stay, with suspended triggers back in force
+    Keep,
+    /// They are dropped; nothing that the migration did not make
+    Drop,
+}
+
+/// `pg_migrator slots`
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SlotsArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// The target whose journal knows whose slots they are; or set PG_MIGRATOR_TARGET.
+    #[arg(long, value_name = "CONNINFO")]
+    pub(crate) target: Option<String>,
+    /// Drop this slot.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) drop: Option<String>,
+    /// Drop it although no journal knows it.
+    #[arg(long, requires = "drop")]
+    pub(crate) force_slot: bool,
+    /// Print one JSON object on stdout.
+    #[arg(long, conflicts_with = "drop")]
+    pub(crate) json: bool,
 }
 
 /// `pg_migrator status`

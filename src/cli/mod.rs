@@ -4,6 +4,7 @@
 
 mod args;
 mod check;
+mod cleanup;
 mod cutover;
 mod display;
 mod invocation;
@@ -11,6 +12,7 @@ mod migrate;
 mod schema;
 mod secret;
 mod size;
+mod slots;
 mod status;
 mod verify;
 
@@ -68,6 +70,8 @@ fn run(command: Command, voice: &Voice) -> ExitCode {
             Command::Migrate(config) => migrate::run(*config, voice).await,
             Command::Check(config, output) => check::run(&config, output, voice).await,
             Command::Cutover(asked) => cutover::run(*asked, voice).await,
+            Command::Cleanup(asked) => cleanup::run(*asked, voice).await,
+            Command::Slots(asked, output) => slots::run(*asked, output, voice).await,
             Command::Status(asked, output) => status::run(*asked, output, voice).await,
             Command::Schema(asked) => schema::run(*asked, voice).await,
             Command::Verify(asked, output) => verify::run(*asked, output, voice).await,

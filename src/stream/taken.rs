@@ -28,8 +28,7 @@ impl Taken {
     /// Whether this table's changes are applied.
     pub fn takes(&self, relation: &Relation) -> bool {
         self.filter.takes_table(&relation.namespace, &relation.name)
-            && (self.left_out.is_empty()
-                || !self.left_out.contains(&relation.identity_name()))
+            && (self.left_out.is_empty() || !self.left_out.contains(&relation.identity_name()))
     }
 }
 

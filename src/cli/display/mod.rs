@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use live::Live;
 use state::State;
-pub(crate) use text::{Level, count, counted};
+pub(crate) use text::{Level, bytes, count, counted};
 
 use super::args::ColorChoice;
 use super::invocation::{Console, Verbosity};

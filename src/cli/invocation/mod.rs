@@ -8,12 +8,14 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::args::{
-    CheckArgs, ColorChoice, ConsoleArgs, FilterArgs, LogFormat, MigrateArgs, Mode, OnlineArgs, OwnershipArgs,
-    RawArgs, RawCommand, SchemaArgs, SectionArg, SourceArgs, TargetArgs, VerifyArgs,
+    CheckArgs, CleanupArgs, ColorChoice, ConsoleArgs, FilterArgs, LogFormat, MigrateArgs, Mode, OnlineArgs,
+    OwnershipArgs, RawArgs, RawCommand, SchemaArgs, SectionArg, SlotsArgs, SourceArgs, TargetArgs,
+    TargetObjectsArg, VerifyArgs,
 };
 use crate::config::{DEFAULT_NAME, Filter, OnlineOptions, RestoreOptions, name_fault, slot_name_fault};
 use crate::error::Side;
 use crate::migration::Config;
+use crate::migration::cleanup::{Cleanup, TargetObjects};
 use crate::pg::{ConnInfoError, Server};
 use crate::schema::Section;
 
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Schema(Box<SchemaScript>),
     Verify(Box<Verify>, Output),
     Cutover(Box<Cutover>),
+    Cleanup(Box<Cleanup>),
+    Slots(Box<Slots>, Output),
     Status(Box<Status>, Output),
 }
 
@@ -100,6 +104,15 @@ pub(crate) struct Cutover {
     pub(crate) name: String,
 }
 
+/// A look at the source's slots.
+#[derive(Clone, Debug)]
+pub(crate) struct Slots {
+    pub(crate) source: Server,
+    pub(crate) target: Option<Server>,
+    pub(crate) drop: Option<String>,
+    pub(crate) force: bool,
+}
+
 /// A look at the target's journal.
 #[derive(Clone, Debug)]
 pub(crate) struct Status {
@@ -121,6 +134,8 @@ pub(crate) fn resolve(
             RawCommand::Schema(_) => "schema",
             RawCommand::Verify(_) => "verify",
             RawCommand::Cutover(_) => "cutover",
+            RawCommand::Cleanup(_) => "cleanup",
+            RawCommand::Slots(_) => "slots",
             RawCommand::Status(_) => "status",
         }));
     }
@@ -137,6 +152,11 @@ pub(crate) fn resolve(
         RawCommand::Cutover(args) => {
             let name = subscription_name(args.subscription_name)?;
             Command::Cutover(Box::new(Cutover { target: target(args.target, env)?, name }))
+        }
+        RawCommand::Cleanup(args) => Command::Cleanup(Box::new(cleanup(args, env)?)),
+        RawCommand::Slots(args) => {
+            let output = output(args.json);
+            Command::Slots(Box::new(slots(args, env)?), output)
         }
         RawCommand::Status(args) => {
             let output = output(args.json);
@@ -267,6 +287,30 @@ fn verify(raw: VerifyArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Verif
     })
 }
 
+fn cleanup(raw: CleanupArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Cleanup, UsageError> {
+    raw.slot_name.as_deref().map_or(Ok(()), slot_name)?;
+    Ok(Cleanup {
+        source: source(raw.source, env)?,
+        target: target(raw.target, env)?,
+        subscription_name: subscription_name(raw.subscription_name)?,
+        slot_name: raw.slot_name,
+        force_slot: raw.force_slot,
+        objects: match raw.target_objects {
+            TargetObjectsArg::Keep => TargetObjects::Keep,
+            TargetObjectsArg::Drop => TargetObjects::Drop,
+        },
+    })
+}
+
+fn slots(raw: SlotsArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Slots, UsageError> {
+    if let Some(slot) = &raw.drop {
+        slot_fault("drop", slot)?;
+    }
+    let given = raw.target.is_some() || env("PG_MIGRATOR_TARGET").is_some();
+    let target = given.then(|| target(TargetArgs { target: raw.target }, env)).transpose()?;
+    Ok(Slots { source: source(raw.source, env)?, target, drop: raw.drop, force: raw.force_slot })
+}
+
 fn source(raw: SourceArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Server, UsageError> {
     server(Side::Source, raw.source, "source", "PG_MIGRATOR_SOURCE", env)
 }
@@ -326,7 +370,11 @@ fn name(flag: &'static str, value: &str) -> Result<(), UsageError> {
 }
 
 fn slot_name(value: &str) -> Result<(), UsageError> {
-    slot_name_fault(value).map_or(Ok(()), |reason| Err(UsageError::BadName { flag: "slot-name", reason }))
+    slot_fault("slot-name", value)
+}
+
+fn slot_fault(flag: &'static str, value: &str) -> Result<(), UsageError> {
+    slot_name_fault(value).map_or(Ok(()), |reason| Err(UsageError::BadName { flag, reason }))
 }
 
 #[cfg(test)]

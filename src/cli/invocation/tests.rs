@@ -182,6 +182,14 @@ fn refusals_name_the_flag() {
         vec!["cutover"],
         vec!["cutover", "--target", "host=b", "--subscription-name", ""],
         vec!["cutover", "--target", "host=b", "--source", "host=a"],
+        vec!["cleanup", "--target", "host=b"],
+        [&["cleanup", "--force-slot"][..], &BOTH].concat(),
+        [&["cleanup", "--slot-name", "A"][..], &BOTH].concat(),
+        [&["cleanup", "--target-objects", "some"][..], &BOTH].concat(),
+        vec!["slots"],
+        vec!["slots", "--source", "host=a", "--drop", "a b"],
+        vec!["slots", "--source", "host=a", "--force-slot"],
+        vec!["slots", "--source", "host=a", "--drop", "s", "--json"],
         vec!["status", "--target", ""],
         vec!["--mode", "online", "cutover", "--target", "host=b"],
         vec!["frobnicate"],
@@ -227,6 +235,14 @@ error: invalid value 'all' for '--section <SECTION>'
 --target is required: give a connection string, or set PG_MIGRATOR_TARGET
 --subscription-name: a name must not be empty
 error: unexpected argument '--source' found
+--source is required: give a connection string, or set PG_MIGRATOR_SOURCE
+error: the following required arguments were not provided:
+--slot-name: a slot's name has only lower case letters, digits and underscores
+error: invalid value 'some' for '--target-objects <WHAT>'
+--source is required: give a connection string, or set PG_MIGRATOR_SOURCE
+--drop: a slot's name has only lower case letters, digits and underscores
+error: the following required arguments were not provided:
+error: the argument '--drop <NAME>' cannot be used with '--json'
 --target is empty: give a connection string such as 'host=db.example.com dbname=app user=postgres'
 flags of the migration stand before `cutover`, where they mean nothing: write them after `cutover`
 error: unrecognized subcommand 'frobnicate'
@@ -267,4 +283,28 @@ fn output_flags_are_read_before_and_after_a_subcommand() {
     for args in [vec!["-q", "schema", "--source", "h"], vec!["schema", "--source", "h", "-q"]] {
         assert_eq!(run(&args).unwrap().1.verbosity, Verbosity::Quiet);
     }
+}
+
+#[test]
+fn cleanup_keeps_what_was_copied_unless_told() {
+    let (Command::Cleanup(asked), _) = run(&[&["cleanup"][..], &BOTH].concat()).unwrap() else {
+        panic!("another command")
+    };
+    assert_eq!((asked.objects, asked.slot_name, asked.force_slot), (TargetObjects::Keep, None, false));
+    let more = ["cleanup", "--target-objects", "drop", "--slot-name", "s", "--force-slot"];
+    let (Command::Cleanup(asked), _) = run(&[&more[..], &BOTH].concat()).unwrap() else {
+        panic!("another command")
+    };
+    assert_eq!(
+        (asked.objects, asked.slot_name.as_deref(), asked.force_slot),
+        (TargetObjects::Drop, Some("s"), true)
+    );
+}
+
+#[test]
+fn slots_need_no_target() {
+    let (Command::Slots(asked, _), _) = run(&["slots", "--source", "host=a"]).unwrap() else {
+        panic!("another command")
+    };
+    assert!(asked.target.is_none() && asked.drop.is_none() && !asked.force);
 }
