@@ -38,7 +38,8 @@ pub(super) enum Decoded {
     Message(Message),
     /// ErrorResponse.
     Error(Box<SqlError>),
-    /// NoticeResponse, ParameterStatus, NotificationResponse.
+    /// NoticeResponse, ParameterStatus, NotificationResponse; ParseComplete, BindComplete, CloseComplete, NoData, which
+    /// say no more than that no error came.
     Aside,
     /// Nothing the simple protocol has.
     Unknown,
@@ -58,7 +59,7 @@ pub(super) fn decode(side: Side, what: &str, kind: u8, mut body: Bytes) -> Decod
         b'T' => column_names(body).map(Message::RowDescription),
         b'D' => row(body).map(Message::DataRow),
         b'E' => return Decoded::Error(Box::new(server_error(side, what, body))),
-        b'N' | b'S' | b'A' => return Decoded::Aside,
+        b'N' | b'S' | b'A' | b'1' | b'2' | b'3' | b'n' => return Decoded::Aside,
         _ => None,
     };
     message.map_or(Decoded::Unknown, Decoded::Message)

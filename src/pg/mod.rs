@@ -13,6 +13,7 @@ mod connect;
 pub mod conninfo;
 mod error;
 mod explain;
+pub mod extended;
 pub mod frames;
 mod message;
 mod pipeline;

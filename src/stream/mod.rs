@@ -28,7 +28,7 @@ pub mod status;
 pub mod taken;
 pub mod tuple;
 
-pub use apply::{Applied, Applier, ApplyError, ApplySetup, Missing};
+pub use apply::{Applied, Applier, ApplyError, ApplySetup, Missing, suspend};
 pub use batch::{Batch, Commit, Net, RelationNet, Segment, Update};
 pub use batcher::{BatchError, Batcher, Dropped, Limits};
 pub use change::{Change, ChangeKind};

@@ -79,6 +79,9 @@ pub enum ApplyError {
         /// What is wrong.
         problem: String,
     },
+    /// Another session has applied more than was known when this one began.
+    #[error("target: the journal has moved on while the session that applies changes was being opened")]
+    Moved,
     /// An earlier error, or a call that was given up, has left the transaction unfinished.
     #[error("target: the session that applies changes was given up; a new one goes on from the journal")]
     Unusable,
@@ -132,7 +135,7 @@ impl ApplyError {
             },
             ApplyError::Sql(e) | ApplyError::Journal(JournalError(e)) => passes(e),
             ApplyError::Change { source, .. } | ApplyError::Commit { source, .. } => passes(source),
-            ApplyError::Unusable => true,
+            ApplyError::Unusable | ApplyError::Moved => true,
             ApplyError::Mismatch { .. } | ApplyError::Malformed { .. } => false,
         }
     }

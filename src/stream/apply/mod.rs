@@ -8,13 +8,22 @@
 //! Invariants: whole source transactions become visible at once, together with the LSN they reach; every statement's result is read and
 //! checked; what fails is rolled back whole.
 
+mod applier;
+mod encode;
 mod error;
+mod lane;
+mod order;
+mod segment;
+mod session;
+mod statement;
+mod suspend;
+mod target_relation;
 
+pub use applier::Applier;
 pub use error::ApplyError;
+pub use suspend::suspend;
 
-use super::batch::Batch;
 use crate::journal::Progress;
-use crate::pg::Server;
 use crate::progress::Reporter;
 
 /// How to apply.
@@ -56,44 +65,4 @@ pub struct Missing {
     pub updates: u64,
     /// Deletes.
     pub deletes: u64,
-}
-
-/// The sessions that apply, and what they know of the target's tables.
-#[derive(Debug)]
-pub struct Applier {
-    setup: ApplySetup,
-}
-
-impl Applier {
-    /// Connects and makes durable what an earlier run may have left unflushed: what the journal says is true when this
-    /// returns.
-    ///
-    /// # Errors
-    /// The target cannot be reached, or lacks the journal's rows.
-    pub async fn open(target: &Server, setup: ApplySetup) -> Result<Applier, ApplyError> {
-        target.connect_wire("UTF8").await?;
-        Ok(Applier { setup })
-    }
-
-    /// Applies a batch. With [`Batch::ends`] the target's transaction commits, and if `durable` everything so far is flushed
-    /// when this returns; without, it stays open for the next batch. Not safe to cancel: a call that was given up leaves the applier
-    /// unusable.
-    ///
-    /// # Errors
-    /// See [`ApplyError`]. After any error the applier is to be thrown away; the journal says where a new one goes on.
-    pub async fn apply(&mut self, batch: Batch, durable: bool) -> Result<Applied, ApplyError> {
-        let _ = (&self.setup, batch, durable);
-        Err(ApplyError::Unusable)
-    }
-
-    /// Flushes everything that was committed so far; nothing to do inside an unfinished source transaction.
-    ///
-    /// # Errors
-    /// A broken connection, mostly.
-    pub async fn make_durable(&mut self) -> Result<(), ApplyError> {
-        Err(ApplyError::Unusable)
-    }
-
-    /// Ends the sessions politely; an unfinished transaction is rolled back.
-    pub async fn close(self) {}
 }

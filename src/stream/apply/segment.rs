@@ -1,0 +1,405 @@
+//! A segment's net effect as set-based statements; and its changes one by one, in the source's order.
+//!
+//! Invariants: within a relation deletes come before updates and updates before inserts, so that a value that moves from row
+//! to row is free when it arrives; what is sent alone is sent in the order in which the source made it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::ApplyError;
+use super::lane::{Kind, Lane, Shape};
+use super::order;
+use super::statement::{self, Value};
+use super::target_relation::TargetRelation;
+use crate::lsn::Lsn;
+use crate::stream::batch::{Net, RelationNet};
+use crate::stream::change::{Change, ChangeKind};
+use crate::stream::relation::Relation;
+use crate::stream::tuple::{Datum, Tuple};
+
+/// Rows of one set-based statement, at most.
+const ROWS: usize = 2000;
+/// Bytes of rows of one set-based statement, beyond which no further row is added.
+const BYTES: usize = 4 << 20;
+/// Changes sent alone and answered together.
+const GROUP: usize = 200;
+/// Bytes of a group, beyond which no further change is added.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// The target's tables, by the version of the source's relation.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    known: HashMap<u32, Vec<Arc<TargetRelation>>>,
+}
+
+impl Targets {
+    /// The mapping of this version of a relation.
+    pub fn get(&self, relation: &Arc<Relation>) -> Option<&Arc<TargetRelation>> {
+        let versions = self.known.get(&relation.oid)?;
+        versions.iter().rev().find(|t| Arc::ptr_eq(&t.relation, relation) || *t.relation == **relation)
+    }
+
+    /// Adds a mapping; older versions than the one before it are forgotten.
+    pub fn add(&mut self, target: TargetRelation) {
+        let versions = self.known.entry(target.relation.oid).or_default();
+        if versions.len() > 1 {
+            versions.remove(0);
+        }
+        versions.push(Arc::new(target));
+    }
+
+    fn of(&self, relation: &Arc<Relation>) -> Result<&Arc<TargetRelation>, ApplyError> {
+        self.get(relation).ok_or_else(|| malformed(relation, Lsn::ZERO, "its columns were not announced"))
+    }
+}
+
+pub(super) fn malformed(relation: &Relation, lsn: Lsn, problem: &str) -> ApplyError {
+    ApplyError::Malformed { relation: relation.identity_name(), lsn, problem: problem.to_owned() }
+}
+
+/// A row's values, checked against its relation.
+fn values<'a>(relation: &Relation, tuple: &'a Tuple, lsn: Lsn) -> Result<Vec<Datum<'a>>, ApplyError> {
+    let values: Vec<Datum<'_>> = tuple.iter().collect();
+    if values.len() != relation.columns.len() {
+        return Err(malformed(relation, lsn, "a row has another number of columns than its table"));
+    }
+    if values.iter().any(|v| matches!(v, Datum::Binary(_))) {
+        return Err(malformed(relation, lsn, "a value came in binary format, which was not asked for"));
+    }
+    Ok(values)
+}
+
+/// Sends the net effect of a segment. `false`: something failed already, and the rest was not sent.
+pub(super) async fn send_net(
+    lane: &mut Lane,
+    targets: &Targets,
+    changes: &[Change],
+    net: &[RelationNet],
+) -> Result<bool, ApplyError> {
+    let mut parts = Vec::with_capacity(net.len());
+    for part in net {
+        parts.push((targets.of(&part.relation)?, &part.net));
+    }
+    if lane.enforced && parts.len() > 1 {
+        // Foreign keys are at work: children's rows go first and come last.
+        let ranks = order::ranks(parts.iter().map(|(target, _)| (target.oid, target.parents.as_slice())));
+        parts.sort_by_key(|(target, _)| ranks.get(&target.oid).copied().unwrap_or(0));
+        for (target, net) in parts.iter().rev() {
+            if !send_rows(lane, target, net, Part::Deletes).await? {
+                return Ok(false);
+            }
+        }
+        for part in [Part::Updates, Part::Inserts] {
+            for (target, net) in &parts {
+                if !send_rows(lane, target, net, part).await? {
+                    return Ok(false);
+                }
+            }
+        }
+    } else {
+        for (target, net) in &parts {
+            for part in [Part::Deletes, Part::Updates, Part::Inserts] {
+                if !send_rows(lane, target, net, part).await? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    for (target, net) in &parts {
+        let sent = match net {
+            Net::Serial(numbers) => {
+                send_changes(lane, targets, changes, numbers.iter().map(|n| *n as usize)).await?
+            }
+            // Without an index that names one row, only one by one.
+            Net::Rows { deletes, updates, .. } if !target.by_sets() => {
+                let alone = !deletes.is_empty() || !updates.is_empty();
+                let numbers = (0..changes.len()).filter(|i| alone && changes[*i].relation == target.relation);
+                send_changes(lane, targets, changes, numbers).await?
+            }
+            Net::Rows { .. } => true,
+        };
+        if !sent {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a segment has to be applied change by change from the start.
+pub(super) fn only_serial(lane: &Lane, targets: &Targets, net: &[RelationNet]) -> bool {
+    // With foreign keys at work, relations depend on each other, so changes sent alone must be in order among all.
+    lane.enforced
+        && net.len() > 1
+        && net.iter().any(|part| {
+            matches!(part.net, Net::Serial(_)) || targets.get(&part.relation).is_some_and(|t| !t.by_sets())
+        })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Deletes,
+    Updates,
+    Inserts,
+}
+
+async fn send_rows(
+    lane: &mut Lane,
+    target: &Arc<TargetRelation>,
+    net: &Net,
+    part: Part,
+) -> Result<bool, ApplyError> {
+    let Net::Rows { deletes, updates, inserts } = net else { return Ok(true) };
+    if !target.by_sets() && !(deletes.is_empty() && updates.is_empty()) {
+        return Ok(true); // sent one by one
+    }
+    match part {
+        Part::Deletes => send_deletes(lane, target, deletes).await,
+        Part::Updates => send_updates(lane, target, updates.iter().map(|u| &u.new)).await,
+        Part::Inserts if inserts.is_empty() => Ok(true),
+        Part::Inserts => {
+            let rows = inserts.iter().map(|tuple| {
+                let values = values(&target.relation, tuple, Lsn::ZERO)?;
+                target.mapped().map(|(i, _)| text(&target.relation, values[i])).collect()
+            });
+            lane.copy(target, &statement::copy(target), rows).await
+        }
+    }
+}
+
+/// A value of a row that is whole.
+fn text<'a>(relation: &Relation, value: Datum<'a>) -> Result<Option<&'a [u8]>, ApplyError> {
+    match value {
+        Datum::Null => Ok(None),
+        Datum::Text(bytes) | Datum::Binary(bytes) => Ok(Some(bytes)),
+        Datum::Unchanged => Err(malformed(relation, Lsn::ZERO, "a new row lacks a value")),
+    }
+}
+
+async fn send_deletes(
+    lane: &mut Lane,
+    target: &Arc<TargetRelation>,
+    deletes: &[Tuple],
+) -> Result<bool, ApplyError> {
+    let shape = Shape {
+        relation: target.id,
+        kind: Kind::Delete,
+        single: false,
+        by_old: true,
+        set: Vec::new(),
+        null: Vec::new(),
+    };
+    let mut rows = Vec::new();
+    let mut bytes = 0;
+    for (n, tuple) in deletes.iter().enumerate() {
+        rows.push(values(&target.relation, tuple, Lsn::ZERO)?);
+        bytes += tuple.len();
+        if rows.len() >= ROWS || bytes >= BYTES || n + 1 == deletes.len() {
+            lane.many(target, &shape, || statement::delete_many(target), &rows)?;
+            rows.clear();
+            bytes = 0;
+            if !lane.pass_on().await? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// The columns that an update sets: those that came with a value, the identity left out where the row keeps it.
+fn settable(target: &TargetRelation, new: &[Datum<'_>], with_key: bool) -> Vec<bool> {
+    let set = |(i, value): (usize, &Datum<'_>)| {
+        target.columns[i].is_some()
+            && !matches!(value, Datum::Unchanged)
+            && (with_key || !target.key.contains(&i))
+    };
+    new.iter().enumerate().map(set).collect()
+}
+
+fn numbers(set: &[bool]) -> Vec<usize> {
+    set.iter().enumerate().filter_map(|(i, set)| set.then_some(i)).collect()
+}
+
+async fn send_updates<'a>(
+    lane: &mut Lane,
+    target: &Arc<TargetRelation>,
+    updates: impl Iterator<Item = &'a Tuple>,
+) -> Result<bool, ApplyError> {
+    // Rows of one shape go together; the shapes are as many as there are sets of unchanged columns.
+    struct Waiting<'a> {
+        rows: Vec<Vec<Datum<'a>>>,
+        bytes: usize,
+    }
+    let mut waiting: HashMap<Vec<bool>, Waiting<'a>> = HashMap::new();
+    let mut shapes: Vec<Vec<bool>> = Vec::new();
+    for tuple in updates {
+        let row = values(&target.relation, tuple, Lsn::ZERO)?;
+        let set = settable(target, &row, false);
+        if !set.contains(&true) {
+            continue; // nothing of it is ours to change
+        }
+        if !waiting.contains_key(&set) {
+            shapes.push(set.clone());
+        }
+        let entry = waiting.entry(set.clone()).or_insert_with(|| Waiting { rows: Vec::new(), bytes: 0 });
+        entry.rows.push(row);
+        entry.bytes += tuple.len();
+        if entry.rows.len() >= ROWS || entry.bytes >= BYTES {
+            send_update(lane, target, set, &entry.rows)?;
+            entry.rows.clear();
+            entry.bytes = 0;
+            if !lane.pass_on().await? {
+                return Ok(false);
+            }
+        }
+    }
+    for set in shapes {
+        let Some(entry) = waiting.remove(&set).filter(|entry| !entry.rows.is_empty()) else { continue };
+        send_update(lane, target, set, &entry.rows)?;
+        if !lane.pass_on().await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn send_update(
+    lane: &mut Lane,
+    target: &Arc<TargetRelation>,
+    set: Vec<bool>,
+    rows: &[Vec<Datum<'_>>],
+) -> Result<(), ApplyError> {
+    let columns = numbers(&set);
+    let shape = Shape {
+        relation: target.id,
+        kind: Kind::Update,
+        single: false,
+        by_old: false,
+        set,
+        null: Vec::new(),
+    };
+    lane.many(target, &shape, || statement::update_many(target, &columns), rows)
+}
+
+/// Sends these changes one by one. `false`: something failed already, and the rest was not sent.
+pub(super) async fn send_changes(
+    lane: &mut Lane,
+    targets: &Targets,
+    changes: &[Change],
+    which: impl Iterator<Item = usize>,
+) -> Result<bool, ApplyError> {
+    let mut which = which.peekable();
+    while which.peek().is_some() {
+        let mut group = lane.group();
+        while group.len() < GROUP
+            && group.pending() < GROUP_BYTES
+            && let Some(number) = which.next()
+        {
+            let Some(change) = changes.get(number) else { continue };
+            let target = targets.of(&change.relation)?;
+            add_change(&mut group, target, number, change)?;
+        }
+        group.end();
+        if !lane.pass_on().await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn add_change(
+    group: &mut super::lane::Group<'_>,
+    target: &Arc<TargetRelation>,
+    number: usize,
+    change: &Change,
+) -> Result<(), ApplyError> {
+    let relation = &change.relation;
+    let row = |tuple| values(relation, tuple, change.lsn);
+    // The identity's NULLs are part of the statement; a unique identity has none.
+    let nulls = |row: &[Datum<'_>]| -> Vec<bool> {
+        if target.unique {
+            return Vec::new();
+        }
+        row.iter().map(|v| matches!(v, Datum::Null)).collect()
+    };
+    let shape = |kind, by_old, set: Vec<bool>, null: Vec<bool>| Shape {
+        relation: target.id,
+        kind,
+        single: true,
+        by_old,
+        set,
+        null,
+    };
+    match &change.kind {
+        ChangeKind::Insert { new } => {
+            let new = row(new)?;
+            if new.iter().any(|v| matches!(v, Datum::Unchanged)) {
+                return Err(malformed(relation, change.lsn, "a new row lacks a value"));
+            }
+            let shape = shape(Kind::Insert, false, Vec::new(), Vec::new());
+            group.add(number, target, &shape, || statement::insert_one(target), &[], &new)
+        }
+        ChangeKind::Update { old, new } => {
+            let new = row(new)?;
+            let old = old.as_ref().map(row).transpose()?;
+            let identity = old.as_ref().unwrap_or(&new);
+            if target.key.iter().any(|i| matches!(identity[*i], Datum::Unchanged)) {
+                return Err(malformed(relation, change.lsn, "the identity of an updated row is not known"));
+            }
+            if target.key.is_empty() && !target.columns.is_empty() {
+                return Err(malformed(relation, change.lsn, "an updated row has no identity"));
+            }
+            let set = settable(target, &new, old.is_some());
+            if !set.contains(&true) {
+                return Ok(());
+            }
+            let columns = numbers(&set);
+            let null = nulls(identity);
+            let value: fn(usize) -> Value = if old.is_some() { Value::Old } else { Value::New };
+            let shape = shape(Kind::Update, old.is_some(), set, null.clone());
+            let render = || statement::update_one(target, &columns, value, &null);
+            group.add(number, target, &shape, render, old.as_deref().unwrap_or(&[]), &new)
+        }
+        ChangeKind::Delete { old } => {
+            let old = row(old)?;
+            if target.key.is_empty() && !target.columns.is_empty() {
+                return Err(malformed(relation, change.lsn, "a deleted row has no identity"));
+            }
+            let null = nulls(&old);
+            let shape = shape(Kind::Delete, true, Vec::new(), null.clone());
+            group.add(number, target, &shape, || statement::delete_one(target, &null), &old, &[])
+        }
+    }
+}
+
+/// The row of a change for a person: its identity, or all of a row that has none; long values cut.
+pub(super) fn key_of(target: &TargetRelation, change: &Change) -> String {
+    const LENGTH: usize = 100;
+    const COLUMNS: usize = 8;
+    let tuple = match &change.kind {
+        ChangeKind::Insert { new } | ChangeKind::Update { old: None, new } => new,
+        ChangeKind::Update { old: Some(old), .. } | ChangeKind::Delete { old } => old,
+    };
+    let all: Vec<usize> = (0..target.relation.columns.len()).collect();
+    let columns = if target.key.is_empty() { &all } else { &target.key };
+    let values: Vec<Datum<'_>> = tuple.iter().collect();
+    let mut shown = Vec::new();
+    for i in columns.iter().take(COLUMNS) {
+        let (Some(column), Some(value)) = (target.relation.columns.get(*i), values.get(*i)) else { continue };
+        let value = match value {
+            Datum::Null => "NULL".to_owned(),
+            Datum::Unchanged => "(unchanged)".to_owned(),
+            Datum::Text(bytes) | Datum::Binary(bytes) => {
+                let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * LENGTH)]);
+                match text.char_indices().nth(LENGTH) {
+                    None => text.into_owned(),
+                    Some((at, _)) => format!("{}…", &text[..at]),
+                }
+            }
+        };
+        shown.push(format!("{}={value}", column.name));
+    }
+    if columns.len() > COLUMNS {
+        shown.push("…".to_owned());
+    }
+    shown.join(", ")
+}
