@@ -471,3 +471,6 @@ impl ChangeKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -287,3 +287,6 @@ fn none(value: u8, what: &'static str) -> Result<(), Problem> {
 fn expect(value: u8, one_of: &[u8], what: &'static str) -> Result<(), Problem> {
     if one_of.contains(&value) { Ok(()) } else { Err(Problem::Unknown { what, value }) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -303,3 +303,6 @@ impl ChangeKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
