@@ -56,7 +56,23 @@ pub struct Fence {
 pub async fn raise(input: Raise<'_>) -> Result<Fence, CutoverError> {
     // Before anything is changed: these would hold up the cutover whatever we did.
     prepared_transactions(input.source).await?;
-    let undo = record(&input).await?;
+    let (undo, known) = record(&input).await?;
+    if let Err(error) = forbid(&input, &undo).await {
+        let remedy = "have the database's owner do it, or stop the writers yourself and cut over without --fence-source";
+        if error.is_broken() || known {
+            // It may stand.
+            return Err(lower(
+                input.source,
+                input.target,
+                &undo,
+                input.ours,
+                CutoverError::sql(error, remedy),
+            )
+            .await);
+        }
+        journal::forget_undo(input.target, &undo).await?;
+        return Err(CutoverError::sql(error, remedy));
+    }
     match stand(&input, &undo).await {
         Ok(fence) => Ok(fence),
         Err(cause) => Err(lower(input.source, input.target, &undo, input.ours, cause).await),
@@ -118,11 +134,11 @@ async fn lower(
     }
 }
 
-/// Reads what is set now and records how to get back to it, unless an earlier run has.
-async fn record(input: &Raise<'_>) -> Result<SourceUndo, CutoverError> {
+/// Reads what is set now and records how to get back to it, unless an earlier run has: then `true`.
+async fn record(input: &Raise<'_>) -> Result<(SourceUndo, bool), CutoverError> {
     let known = journal::recorded_undos(input.target).await?;
     if let Some(known) = known.into_iter().find(|r| r.kind == UndoKind::Fence && r.migration == input.name) {
-        return Ok(known);
+        return Ok((known, true));
     }
     let sql = "SELECT d.datname::text AS database, pg_catalog.clock_timestamp()::text AS now, \
                  (SELECT pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1) FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) AS c \
@@ -141,7 +157,7 @@ async fn record(input: &Raise<'_>) -> Result<SourceUndo, CutoverError> {
         since: row.get("now").map_err(plain)?,
     };
     journal::record_undo(input.target, &undo).await?;
-    Ok(undo)
+    Ok((undo, false))
 }
 
 /// The statement that restores what was set for the database before.
@@ -155,15 +171,20 @@ fn restoring(database: &str, earlier: Option<&str>) -> String {
     }
 }
 
-async fn stand(input: &Raise<'_>, undo: &SourceUndo) -> Result<Fence, CutoverError> {
-    let source = input.source;
+/// Makes the database read-only for new sessions.
+async fn forbid(input: &Raise<'_>, undo: &SourceUndo) -> Result<(), SqlError> {
     let sql =
         format!("{WRITABLE}; ALTER DATABASE {} SET default_transaction_read_only = on; COMMIT", undo.object);
-    if let Err(error) = source.batch("making the source's database read-only", &sql).await {
-        let _ = source.batch("ending the attempt", "ROLLBACK").await;
-        let remedy = "have its owner do it, or stop the writers yourself and cut over without --fence-source";
-        return Err(CutoverError::sql(error, remedy));
+    let made = input.source.batch("making the source's database read-only", &sql).await;
+    if made.is_err() {
+        let _ = input.source.batch("ending the attempt", "ROLLBACK").await;
     }
+    made
+}
+
+/// Ends everybody else.
+async fn stand(input: &Raise<'_>, undo: &SourceUndo) -> Result<Fence, CutoverError> {
+    let source = input.source;
     let deadline = Instant::now() + input.patience;
     let ours = pids(source, input.ours).await.map_err(plain)?;
     wait_for_logins(source, &ours, deadline).await.map_err(plain)?;

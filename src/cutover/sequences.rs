@@ -151,7 +151,7 @@ async fn write(target: &Session, sequences: &[Sequence]) -> Result<Vec<String>, 
         return Ok(Vec::new());
     }
     let sql = "SELECT w.name AS missing \
-               FROM pg_catalog.unnest($1, $2, $3) AS w (name, value, called) \
+               FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) AS w (name, value, called) \
                LEFT JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(w.name) AND c.relkind = 'S' \
                WHERE CASE WHEN c.oid IS NULL THEN true ELSE pg_catalog.setval(c.oid, w.value, w.called) IS NULL END";
     let params: [Param<'_>; 3] =

@@ -95,7 +95,7 @@ const LEFT_ON_TARGET: &str = "SELECT 'subscription ' || subname FROM pg_subscrip
     UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname ~ '^_?pg_migrator' \
     UNION ALL SELECT 'table ' || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' \
     UNION ALL SELECT 'function ' || proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace \
-    UNION ALL SELECT 'trigger ' || tgname || ' ' || tgenabled FROM pg_trigger ORDER BY 1";
+    UNION ALL SELECT 'trigger ' || tgname || ' ' || tgenabled::text FROM pg_trigger ORDER BY 1";
 
 /// Everything that is neither the system's nor an extension's.
 const OBJECTS: &str = "WITH o AS (SELECT 'pg_class'::regclass AS class, oid, relnamespace AS namespace, relname::text AS name FROM pg_class \
@@ -231,25 +231,16 @@ async fn a_slot_whose_walsender_has_not_noticed_is_dropped() {
     let slot = unique("noticed");
     broken_off(&source, &target, &slot).await;
     // Somebody streams from it: the walsender of a run that was killed on another machine.
-    let mut streaming = std::process::Command::new(crate::harness::tools("psql"))
-        .args(["-X", "-q", "-d", &format!("{} replication=database", source.conninfo())])
-        .args([
-            "-c",
-            &format!(
-                "START_REPLICATION SLOT {slot} LOGICAL 0/0 (proto_version '1', publication_names 'Pub')"
-            ),
-        ])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut streaming = server(Side::Source, &source).connect_replication("UTF8").await.unwrap();
+    let start =
+        format!("START_REPLICATION SLOT {slot} LOGICAL 0/0 (proto_version '1', publication_names 'Pub')");
+    streaming.send_query("streaming", &start).await.unwrap();
     let active = format!("SELECT active FROM pg_replication_slots WHERE slot_name = '{slot}'");
     eventually(|| source.psql(&active), |seen| seen == "t", "nobody streams");
     let cleaned = clean(asked(&source, &target)).await.unwrap();
     assert_eq!(cleaned.exit_code(), ExitCode::Done, "{cleaned:?}");
     assert_eq!(source.psql(LEFT_ON_SOURCE), "publication other");
-    let _ = streaming.kill();
-    streaming.wait().unwrap();
+    drop(streaming);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -262,14 +253,19 @@ async fn an_offline_migration_that_was_killed_is_cleaned_up() {
     let command = || offline(&source.conninfo(), &target.conninfo()).arg("--subscription-name=Move");
     let whole = command().ok().elapsed;
     assert_same(&source, &target);
+    let empty = || {
+        let name = &target.name;
+        target
+            .cluster
+            .maintenance()
+            .psql(&format!("DROP DATABASE {name} WITH (FORCE); CREATE DATABASE {name} TEMPLATE template0"));
+    };
+    empty();
     for fifth in 1..=4 {
-        target.cluster.maintenance().psql(&format!(
-            "DROP DATABASE {0} WITH (FORCE); CREATE DATABASE {0} TEMPLATE template0",
-            target.name
-        ));
         let mut running = command().spawn();
         std::thread::sleep(whole * fifth / 5);
         if running.has_ended() {
+            empty();
             continue;
         }
         running.signal("KILL");

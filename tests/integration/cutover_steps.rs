@@ -151,8 +151,8 @@ const SEQUENCES: &str = r#"
 "#;
 
 const MOVED: &str = r#"
-    SELECT format('SELECT setval(%L, %s, %s)', 'free_' || g, g * 1000, g % 3 = 0) FROM generate_series(1, 400, 2) g \gexec
-    SELECT format('INSERT INTO t_%s (a) SELECT DEFAULT FROM generate_series(1, %s)', g, g % 5) FROM generate_series(1, 200) g \gexec
+    SELECT format('SELECT setval(%L, %s, %L)', 'free_' || g, g * 1000, g % 3 = 0) FROM generate_series(1, 400, 2) g \gexec
+    SELECT format('INSERT INTO t_%s SELECT FROM generate_series(1, %s)', g, g % 5) FROM generate_series(1, 200) g \gexec
     SELECT setval('"Odd ""schema"."Séq''1"', -5, false); SELECT nextval('small'); SELECT setval('free_2', 9223372036854775807);
     SELECT nextval('skipped.s'); INSERT INTO left_out DEFAULT VALUES;
 "#;
