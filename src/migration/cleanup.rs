@@ -381,19 +381,17 @@ async fn resume_objects(
     Ok(())
 }
 
-/// Drops what the journal says was made. Extensions stay where they may have been there before.
+/// Drops what was made. Extensions stay where they may have been there before.
 async fn drop_objects(
     leftover: &Leftover,
     source: &Session,
     target: &Session,
     story: &mut Story<'_>,
 ) -> Result<(), CleanupError> {
-    target.batch("beginning to read the target's schema", BEGIN_READER).await?;
-    let schema = dump::read(target, &Filter::default()).await;
-    target.batch("ending the reading of the target's schema", "ROLLBACK").await?;
-    let mut schema = schema?;
+    let (model, schema) = tokio::join!(read(source), read(target));
+    let (model, mut schema) = (model?, schema?);
     let large_objects = copied_large_objects(source, target).await?;
-    made_by(leftover, &large_objects, &mut schema);
+    made_by(leftover, &model, &large_objects, &mut schema);
     let dropped = schema.objects.iter().filter(|o| o.parent.is_none()).count();
     for result in target.pipeline("dropping what the migration made", &drop_plan(&schema, true)).await {
         result.map_err(CleanupError::Objects)?;
@@ -404,14 +402,32 @@ async fn drop_objects(
     Ok(())
 }
 
-/// Reduces the target's model to what the journal knows, and to what hangs on that.
-fn made_by(leftover: &Leftover, large_objects: &HashSet<u32>, schema: &mut Schema) {
+/// All that is in the session's database; nothing is locked.
+async fn read(session: &Session) -> Result<Schema, CleanupError> {
+    session.batch("beginning to read the schema", BEGIN_READER).await?;
+    let schema = dump::look(session, &Filter::default()).await;
+    session.batch("ending the reading of the schema", "ROLLBACK").await?;
+    Ok(schema?)
+}
+
+/// Reduces the target's model to what the migration made, and to what hangs on that. Before the data that is what the journal knows. What
+/// comes after the data (a view that needs a key) it does not list one by one: there, it is what the source has too.
+fn made_by(leftover: &Leftover, source: &Schema, large_objects: &HashSet<u32>, schema: &mut Schema) {
     let known: HashSet<(&str, String)> =
         leftover.objects.iter().map(|(kind, identity)| (kind.as_str(), comparable(kind, identity))).collect();
-    let made: HashSet<Address> = order::plan(schema, &RenderOptions::default())
+    let (theirs, there) =
+        (order::plan(source, &RenderOptions::default()), order::plan(schema, &RenderOptions::default()));
+    let later: HashSet<(&str, String)> = theirs
         .iter()
-        .filter(|step| step.section == Section::PreData)
-        .filter(|step| known.contains(&(step.kind, comparable(step.kind, &step.identity))))
+        .filter(|step| step.section == Section::PostData)
+        .map(|step| (step.kind, comparable(step.kind, &step.identity)))
+        .collect();
+    let made: HashSet<Address> = there
+        .iter()
+        .filter(|step| {
+            let key = (step.kind, comparable(step.kind, &step.identity));
+            known.contains(&key) || (step.section == Section::PostData && later.contains(&key))
+        })
         .map(|step| step.address)
         .collect();
     let schemas: HashSet<String> = schema
