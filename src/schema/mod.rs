@@ -27,6 +27,7 @@ mod namespace;
 mod object;
 pub mod order;
 mod policy;
+mod publication;
 pub mod quote;
 mod range;
 pub mod routing;
@@ -58,6 +59,10 @@ pub use matview::{MaterializedView, MatviewColumn};
 pub use namespace::Namespace;
 pub use object::{Address, Comment, CommentOn, Definition, Object, class};
 pub use policy::Policy;
+pub use publication::{
+    Surroundings, comment_on_publication, create_publication, has_all_tables, listed, publication_comment,
+    publication_members, publishable,
+};
 pub use range::RangeType;
 pub use rule::Rule;
 pub use sequence::{OwnedBy, Sequence};

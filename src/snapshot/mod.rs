@@ -9,6 +9,10 @@ mod slot;
 
 pub use slot::{ReplicationSlot, SlotError, drop_slot, take_slot_over};
 
+mod publication;
+
+pub use publication::{drop_publication, make_publication};
+
 use crate::pg::{Session, SqlError};
 
 /// An exported snapshot and the session whose open transaction keeps it alive.
