@@ -7,21 +7,17 @@ use tokio::sync::watch;
 
 use super::display::{Level, Voice};
 use crate::error::ExitCode;
-use crate::migration::{Config, Error, offline};
+use crate::migration::{self, Config, Error};
 use crate::progress::Phase;
 
-/// Runs an offline migration.
+/// Runs a migration.
 pub(super) async fn run(config: Config, voice: &Voice) -> ExitCode {
-    if config.online.is_some() {
-        voice.failed("--mode online is not in this version", ExitCode::Usage);
-        return ExitCode::Usage;
-    }
     let (interrupts, shutdown) = watch::channel(0);
     let signals = Signals::new().ok();
     tokio::select! {
         // The migration is asked first: where it has just ended, an interrupt comes too late to matter.
         biased;
-        ended = offline::run(config, voice.reporter(), shutdown) => match ended {
+        ended = migration::run(config, voice.reporter(), shutdown) => match ended {
             Ok(summary) => {
                 voice.summary(&summary);
                 if summary.failed.is_empty() { ExitCode::Done } else { ExitCode::OperatorMustAct }

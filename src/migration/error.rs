@@ -1,13 +1,20 @@
 //! How a migration can end other than well.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
+use super::cleanup::CleanupError;
+use crate::cutover::CutoverError;
 use crate::dump::DumpError;
 use crate::error::ExitCode;
 use crate::journal::JournalError;
+use crate::lsn::Lsn;
 use crate::pg::{ConnectError, SqlError};
 use crate::progress::{Phase, Summary};
 use crate::restore::RestoreError;
+use crate::snapshot::SlotError;
+use crate::stream::StreamError;
 use crate::validate::Report;
 use crate::verify::VerifyError;
 
@@ -44,6 +51,83 @@ pub enum Error {
         detail = .0.detail.as_ref().map(|d| format!(": {d}")).unwrap_or_default()
     )]
     Clear(#[source] SqlError),
+    /// The slot could not be made.
+    #[error("PrepareSnapshot: {0}")]
+    Slot(#[from] SlotError),
+    /// StreamApply could not go on.
+    #[error("StreamApply: {0}")]
+    Stream(#[source] StreamError),
+    /// A step of Cutover failed; the stream can be gone on with.
+    #[error("Cutover: {0}")]
+    Cutover(#[source] CutoverError),
+    /// What an earlier migration left could not be taken back.
+    #[error("PrepareSnapshot: {0}")]
+    Cleanup(#[from] CleanupError),
+    /// The slot held back more WAL on the source than `--max-slot-wal`; it is dropped.
+    #[error(
+        "slot {slot:?} held back {held} bytes of WAL on the source, more than --max-slot-wal ({limit}): it was dropped to spare the source's disk; {}",
+        if *.started_over {
+            "run the same command again, with more room, to start over"
+        } else {
+            "changes since then are lost to this migration: start over with --drop-target-first"
+        }
+    )]
+    SlotWal {
+        /// The slot.
+        slot: String,
+        /// WAL that it held back, bytes.
+        held: u64,
+        /// What it was allowed to, bytes.
+        limit: u64,
+        /// StreamApply had not begun: the same command starts over by itself.
+        started_over: bool,
+    },
+    /// The slot is of no use any more.
+    #[error(
+        "StreamApply: source: slot {slot:?}: {why}; changes are lost to this migration: start over with --drop-target-first, \
+         or give it up with `pg_migrator cleanup`"
+    )]
+    SlotLost {
+        /// The slot.
+        slot: String,
+        /// What happened to it.
+        why: String,
+    },
+    /// `--keep-subscription`, and none can be made.
+    #[error(
+        "StreamApply: target: subscription {name:?} cannot be made, and --keep-subscription asks for it: {why}; \
+         mend that, or leave the flag out, and run the same command again"
+    )]
+    NoSubscription {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// The drain took longer than `--drain-timeout-secs`.
+    #[error(
+        "Cutover: the target did not reach the source's position {to} within {} s: {left} bytes of WAL are left from {applied} on; \
+         nothing is lost and nothing was cut over: run the same command again and cut over when lag is lower, or give it longer with --drain-timeout-secs",
+        .limit.as_secs()
+    )]
+    NotDrained {
+        /// What it was given.
+        limit: Duration,
+        /// Where the source stood.
+        to: Lsn,
+        /// Where the target stands.
+        applied: Lsn,
+        /// What is between them, bytes.
+        left: u64,
+    },
+    /// The source was written to after it had been drained.
+    #[error("Cutover: {text}{}", .next_steps.iter().map(|s| format!("\n  → {s}")).collect::<String>())]
+    LateWrites {
+        /// How much, and where.
+        text: String,
+        /// What to do.
+        next_steps: Vec<String>,
+    },
     /// Interrupted by the operator.
     #[error(
         "{phase}: interrupted; nothing is left on the source, and the same command clears the target and starts over"
@@ -70,6 +154,28 @@ impl Error {
             Error::Journal(e) => e.exit_code(),
             Error::Clear(e) => e.exit_code(),
             Error::Interrupted { .. } => ExitCode::Interrupted,
+            Error::Slot(e) => e.exit_code(),
+            Error::Stream(e) => e.exit_code(),
+            Error::Cutover(e) => e.exit_code(),
+            Error::Cleanup(e) => e.exit_code(),
+            Error::SlotLost { .. } => ExitCode::Source,
+            Error::SlotWal { .. }
+            | Error::NoSubscription { .. }
+            | Error::NotDrained { .. }
+            | Error::LateWrites { .. } => ExitCode::OperatorMustAct,
+        }
+    }
+
+    /// Whether a new stream may do what this one could not: a connection broke, or a server is just starting or stopping.
+    pub(super) fn is_broken_stream(&self) -> bool {
+        match self {
+            // What the server itself refused (a password, a database that is gone) will not be better next time; a server that starts up will.
+            Error::Connect(e) => e.sqlstate.as_deref().is_none_or(|s| s.starts_with("57P") || s == "53300"),
+            Error::Sql(e) => e.is_broken(),
+            Error::Journal(e) => e.0.is_broken(),
+            Error::Stream(e) => e.is_retryable(),
+            Error::Cutover(e) => e.is_broken(),
+            _ => false,
         }
     }
 }

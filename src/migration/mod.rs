@@ -14,6 +14,7 @@ mod handle;
 mod leftover;
 pub mod model;
 pub mod offline;
+pub mod online;
 pub mod request;
 pub mod slots;
 mod tracker;
@@ -46,12 +47,7 @@ pub struct Config {
     pub online: Option<OnlineOptions>,
 }
 
-fn interrupted(tracker: &tracker::Tracker, totals: crate::restore::Totals) -> Error {
-    Error::Interrupted { phase: tracker.phase(), summary: Box::new(tracker.summary(totals)) }
-}
-
-/// Runs a migration to its end, offline or online, as `config` says. `shutdown` holds the number of interrupts so far: see
-/// [`offline::run`].
+/// Runs a migration in its mode: see [`offline::run`] and [`online::run`].
 ///
 /// # Errors
 /// See [`Error`].
@@ -60,5 +56,19 @@ pub async fn run(
     reporter: Reporter,
     shutdown: watch::Receiver<u32>,
 ) -> Result<Summary, Error> {
-    offline::run(config, reporter, shutdown).await
+    match config.online {
+        None => offline::run(config, reporter, shutdown).await,
+        Some(_) => online::run(config, reporter, shutdown).await,
+    }
+}
+
+fn interrupted(tracker: &tracker::Tracker, totals: crate::restore::Totals) -> Error {
+    Error::Interrupted { phase: tracker.phase(), summary: Box::new(tracker.summary(totals)) }
+}
+
+/// Returns at the first interrupt; never, where nobody can interrupt any more.
+async fn first_interrupt(shutdown: &mut watch::Receiver<u32>) {
+    if shutdown.wait_for(|&n| n > 0).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

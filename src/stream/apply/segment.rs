@@ -108,7 +108,9 @@ pub(super) async fn send_net(
     for (target, net) in &parts {
         let sent = match net {
             Net::Serial(numbers) => {
-                send_changes(lane, targets, changes, numbers.iter().map(|n| *n as usize)).await?
+                // Not lent across the wait: the compiler would lose sight that the future may change threads.
+                let numbers: Vec<usize> = numbers.iter().map(|n| *n as usize).collect();
+                send_changes(lane, targets, changes, numbers.into_iter()).await?
             }
             // Without an index that names one row, only one by one.
             Net::Rows { deletes, updates, .. } if !target.by_sets() => {
