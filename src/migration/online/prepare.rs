@@ -133,8 +133,6 @@ async fn prepare(
     let reporter = tracker.reporter.clone();
     let slot =
         ReplicationSlot::create(&config.source, &online.slot_name, online.slot_timeout, &reporter).await?;
-    let (name, lsn) = (slot.name().to_owned(), slot.consistent_point());
-    reporter.emit(Event::SlotCreated { slot: name, lsn });
 
     tracker.enter(Phase::Dump);
     let reader = config.source.connect().await?;

@@ -63,7 +63,7 @@ async fn may_replicate(target: &Session) -> Result<bool, SqlError> {
 
 /// The tables and all partitions below them, as `taking (oid)`; `$1` schemas, `$2` names.
 const TAKING: &str = "WITH RECURSIVE taking AS (\
-   SELECT c.oid FROM pg_catalog.unnest($1, $2) AS w (nsp, rel) JOIN pg_catalog.pg_namespace n ON n.nspname = w.nsp \
+   SELECT c.oid FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS w (nsp, rel) JOIN pg_catalog.pg_namespace n ON n.nspname = w.nsp \
    JOIN pg_catalog.pg_class c ON c.relname = w.rel AND c.relnamespace = n.oid AND c.relkind IN ('r', 'p') \
    UNION SELECT i.inhrelid FROM taking t JOIN pg_catalog.pg_class p ON p.oid = t.oid AND p.relkind = 'p' \
    JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid)";
