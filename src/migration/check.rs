@@ -5,10 +5,10 @@
 use super::Config;
 use super::cancels::Cancels;
 use super::leftover::{self, Earlier};
-use crate::dump;
 use crate::pg::{BEGIN_READER, Session};
 use crate::schema::Schema;
-use crate::validate::{self, Asked, Finding, Report, Severity};
+use crate::validate::{self, Asked, Finding, Online, Report, Severity};
+use crate::{dump, journal};
 
 /// Looks at both servers and says everything that would stop or disturb the migration. A server that cannot be
 /// reached is a finding too; the other one is looked at all the same. Nothing is locked.
@@ -48,7 +48,14 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
     let clear = matches!(earlier, Earlier::Ours);
     // Where a journal is in the way, what is said of it says more than a list of what is there.
     let resumes = !matches!(earlier, Earlier::None);
-    let asked = Asked { filter: &config.filter, restore: &config.restore, resumes };
+    let (ours, streams) = match (&source, &target) {
+        (Ok(source), Ok(target)) if config.online.is_some() => earlier_stream(config, source, target).await,
+        _ => (false, false),
+    };
+    let online = config.online.as_ref();
+    let online =
+        online.map(|options| Online { options, subscription: &config.subscription_name, ours, streams });
+    let asked = Asked { filter: &config.filter, restore: &config.restore, resumes, online };
     let (mut report, servers) = validate::of_servers(source.as_ref(), target.as_ref(), asked).await;
     if let Earlier::InTheWay(finding) = earlier {
         report = report.and(Report::from(*finding));
@@ -67,6 +74,21 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
         }
         Err(finding) => Examined { report: report.and(Report::from(finding)), clear, source: None },
     }
+}
+
+/// Whether the journal says that the slot is this migration's own, and that its stream has begun. What cannot be read is not
+/// ours; why it cannot be, the journal's own check has said.
+async fn earlier_stream(config: &Config, source: &Session, target: &Session) -> (bool, bool) {
+    let Some(online) = &config.online else { return (false, false) };
+    let Ok((identifier, _)) = leftover::source_identity(source).await else { return (false, false) };
+    let slots = journal::recorded_slots(target).await.unwrap_or_default();
+    let ours = slots.iter().any(|s| {
+        s.slot == online.slot_name
+            && s.migration == config.subscription_name
+            && s.system_identifier == identifier
+    });
+    let streams = journal::stream_record(target, &config.subscription_name).await;
+    (ours, matches!(streams, Ok(Some(_))))
 }
 
 async fn read(source: &Session, config: &Config, locking: Locking) -> Result<Schema, Finding> {

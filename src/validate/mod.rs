@@ -11,16 +11,22 @@ mod facts;
 mod finding;
 mod limits;
 mod named;
+mod providers;
+mod publication;
+mod replica_identity;
+mod replication;
 mod roles;
 mod servers;
 mod source_rights;
+mod subscription;
 #[cfg(test)]
 mod testing;
+mod unstreamed;
 
-use facts::{Server, Source, Target};
+use facts::{Replication, Server, Source, Subscriber, Target};
 pub use finding::{Finding, Report, Severity};
 
-use crate::config::{Filter, RestoreOptions};
+use crate::config::{Filter, OnlineOptions, RestoreOptions};
 use crate::error::Side;
 use crate::pg::{ConnectError, Session};
 use crate::schema::Schema;
@@ -35,6 +41,21 @@ pub struct Asked<'a> {
     /// The journal on the target explains what is there: an earlier run of this same migration was interrupted, and
     /// this one clears or goes on with what that one made.
     pub resumes: bool,
+    /// `None`: offline, where nothing is asked about replication.
+    pub online: Option<Online<'a>>,
+}
+
+/// What an online migration is going to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Online<'a> {
+    /// Its options.
+    pub options: &'a OnlineOptions,
+    /// The migration's name, and its subscription's.
+    pub subscription: &'a str,
+    /// The journal on the target says that the slot of that name is this migration's own; then so is the subscription.
+    pub ours: bool,
+    /// An earlier run reached StreamApply: slot and publication are in use and stay.
+    pub streams: bool,
 }
 
 /// A server's session, or why there is none.
@@ -45,12 +66,14 @@ pub type Reached<'a> = Result<&'a Session, &'a ConnectError>;
 pub struct Servers {
     source: Option<(Server, Source)>,
     target: Option<(Server, Target)>,
+    replication: Option<Replication>,
+    subscriber: Option<Subscriber>,
 }
 
 /// Looks at both servers and says everything that is found, except about what the schema's model shows
 /// ([`of_schema`]). Neither session may be inside a transaction that has failed.
 pub async fn of_servers(source: Reached<'_>, target: Reached<'_>, asked: Asked<'_>) -> (Report, Servers) {
-    let (source, target) = tokio::join!(read_source(source), read_target(target));
+    let (source, target) = tokio::join!(read_source(source, asked), read_target(target, asked));
     let mut findings = Vec::new();
     let unreachable = match (&source, &target) {
         (Err(_), _) => Some(Side::Source),
@@ -59,7 +82,10 @@ pub async fn of_servers(source: Reached<'_>, target: Reached<'_>, asked: Asked<'
     };
     let source = source.map_err(|finding| findings.push(*finding)).ok();
     let target = target.map_err(|finding| findings.push(*finding)).ok();
-    let servers = Servers { source, target };
+    let (source, replication) = source.unzip();
+    let (target, subscriber) = target.unzip();
+    let (replication, subscriber) = (replication.flatten(), subscriber.flatten());
+    let servers = Servers { source, target, replication, subscriber };
     judge(&servers, asked, &mut findings);
     (Report::new(softened(findings, asked), unreachable), servers)
 }
@@ -72,6 +98,14 @@ pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report
     if let (Some((_, from)), Some((target, to))) = (&servers.source, &servers.target) {
         extensions::judge(schema, target, to, &mut findings);
         roles::judge(schema, from, target, to, asked, &mut findings);
+    }
+    if let (Some((server, _)), Some(replication), Some(online)) =
+        (&servers.source, &servers.replication, asked.online)
+    {
+        let everything = asked.filter.is_everything();
+        publication::judge(schema, server, replication, everything, online, &mut findings);
+        replica_identity::judge(schema, replication, online, &mut findings);
+        unstreamed::judge_schema(schema, online, &mut findings);
     }
     Report::new(softened(findings, asked), None)
 }
@@ -105,15 +139,35 @@ impl Report {
     }
 }
 
-async fn read_source(reached: Reached<'_>) -> Result<(Server, Source), Box<Finding>> {
+/// Facts of a server, and those that only an online migration asks for.
+type Read<A, B> = Result<((Server, A), Option<B>), Box<Finding>>;
+
+async fn read_source(reached: Reached<'_>, asked: Asked<'_>) -> Read<Source, Replication> {
     let session = reached.map_err(|e| Box::new(servers::unreachable(e)))?;
-    tokio::try_join!(facts::server::read(session), facts::source::read(session))
+    let replication = async {
+        match asked.online {
+            // Before 10 there are no publications, and that the version is too old says it all.
+            Some(online) if session.version() >= 100_000 => {
+                facts::replication::read(session, &online.options.publication).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    };
+    let read = tokio::try_join!(facts::server::read(session), facts::source::read(session), replication);
+    read.map(|(server, source, replication)| ((server, source), replication))
         .map_err(|e| Box::new(Finding::unreadable(&e)))
 }
 
-async fn read_target(reached: Reached<'_>) -> Result<(Server, Target), Box<Finding>> {
+async fn read_target(reached: Reached<'_>, asked: Asked<'_>) -> Read<Target, Subscriber> {
     let session = reached.map_err(|e| Box::new(servers::unreachable(e)))?;
-    tokio::try_join!(facts::server::read(session), facts::target::read(session))
+    let subscriber = async {
+        match asked.online {
+            Some(_) if session.version() >= 100_000 => facts::subscription::read(session).await.map(Some),
+            _ => Ok(None),
+        }
+    };
+    let read = tokio::try_join!(facts::server::read(session), facts::target::read(session), subscriber);
+    read.map(|(server, target, subscriber)| ((server, target), subscriber))
         .map_err(|e| Box::new(Finding::unreadable(&e)))
 }
 
@@ -124,10 +178,17 @@ fn judge(servers: &Servers, asked: Asked<'_>, out: &mut Vec<Finding>) {
         source_rights::judge(server, contents, asked, out);
         carried::judge_source(contents, asked, out);
         limits::judge_source(server, contents, asked, out);
+        if let (Some(online), Some(replication)) = (asked.online, &servers.replication) {
+            replication::judge(server, replication, online, out);
+            unstreamed::judge_source(server, contents, asked, out);
+        }
     }
     if let Some((server, contents)) = &servers.target {
         servers::judge_target(server, contents, out);
         limits::judge_connections(Side::Target, server, asked, out);
+        if let (Some(online), Some(subscriber)) = (asked.online, &servers.subscriber) {
+            subscription::judge(server, subscriber, online, out);
+        }
     }
     if let (Some((source, from)), Some((target, to))) = (&servers.source, &servers.target) {
         servers::judge_pair(source, target, out);

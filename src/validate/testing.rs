@@ -1,10 +1,13 @@
 //! What the tests of the checks share.
 
-use super::Asked;
-use super::facts::Server;
+use std::collections::BTreeMap;
+
+use super::facts::replication::{self, Publication};
+use super::facts::{Replication, Server, Subscriber};
 use super::finding::Finding;
-use crate::config::{Filter, RestoreOptions};
-use crate::schema::{Address, Definition, Object};
+use super::{Asked, Online};
+use crate::config::{Filter, OnlineOptions, RestoreOptions};
+use crate::schema::{Address, Definition, Object, Schema, Table};
 
 /// A server that nothing can be said against, as source or as target.
 pub(super) fn good_server() -> Server {
@@ -33,6 +36,70 @@ pub(super) fn good_server() -> Server {
     }
 }
 
+/// A source that nothing can be said against: its publication publishes nothing, in full.
+pub(super) fn good_source() -> Replication {
+    let settings = [
+        ("wal_level", "logical"),
+        ("max_replication_slots", "10"),
+        ("max_wal_senders", "10"),
+        ("max_slot_wal_keep_size", "-1"),
+        ("idle_replication_slot_timeout", "0"),
+        ("wal_sender_timeout", "1min"),
+    ];
+    Replication {
+        settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        may_replicate: true,
+        publication: Some(Publication {
+            insert: true,
+            update: true,
+            delete: true,
+            truncate: true,
+            ..Publication::default()
+        }),
+        ..Replication::default()
+    }
+}
+
+/// A target that nothing can be said against.
+pub(super) fn good_target() -> Subscriber {
+    Subscriber {
+        may_subscribe: true,
+        may_advance: true,
+        may_set_replica_role: true,
+        max_origins: 10,
+        origins_setting: "max_replication_slots".into(),
+        max_workers: 4,
+        ..Subscriber::default()
+    }
+}
+
+/// Tables of schema `s`, with OIDs from 1 on: the model, and what the catalogs say of them.
+pub(super) fn tables_of(names: &[&str], unlogged: &[&str]) -> (Schema, BTreeMap<u32, replication::Table>) {
+    let mut schema = Schema { server_version: 150_000, ..Schema::default() };
+    let mut tables = BTreeMap::new();
+    for (oid, name) in (1..).zip(names) {
+        let unlogged = unlogged.contains(name);
+        let mut object = object(name, Definition::Table(Table { unlogged, ..Table::default() }));
+        object.address = Address::relation(oid);
+        schema.objects.push(object);
+        let table = replication::Table {
+            schema: "s".into(),
+            name: (*name).into(),
+            kind: 'r',
+            persistence: if unlogged { 'u' } else { 'p' },
+            ours: true,
+            ..replication::Table::default()
+        };
+        tables.insert(oid, table);
+    }
+    (schema, tables)
+}
+
+/// An online migration named `move`.
+pub(super) fn online(options: &OnlineOptions) -> Online<'_> {
+    Online { options, subscription: "move", ours: false, streams: false }
+}
+
 /// An object of schema `s`.
 pub(super) fn object(name: &str, definition: Definition) -> Object {
     Object {
@@ -55,7 +122,7 @@ pub(super) fn asking<T>(
     let (mut filter, mut restore) =
         (Filter::default(), RestoreOptions { jobs: 4, ..RestoreOptions::default() });
     change(&mut filter, &mut restore);
-    test(Asked { filter: &filter, restore: &restore, resumes: false })
+    test(Asked { filter: &filter, restore: &restore, resumes: false, online: None })
 }
 
 /// Findings as lines.

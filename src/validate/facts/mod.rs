@@ -3,12 +3,16 @@
 //! Invariant: a fixed number of `SELECT`s per server whatever the number of objects; nothing is locked beyond the
 //! catalogs, nothing is changed.
 
+pub(crate) mod replication;
 pub(crate) mod server;
 pub(crate) mod source;
+pub(crate) mod subscription;
 pub(crate) mod target;
 
+pub(crate) use replication::Replication;
 pub(crate) use server::Server;
 pub(crate) use source::Source;
+pub(crate) use subscription::Subscriber;
 pub(crate) use target::Target;
 
 /// Condition on `pg_namespace n`: a schema of the user's; the journal's own is not one.
