@@ -46,7 +46,7 @@ pub async fn make_publication(
     let drop = if ours { format!("DROP PUBLICATION {}; ", quote_ident(name)) } else { String::new() };
     // In one message and so in one transaction; each table is locked as VACUUM locks it.
     let sql = format!(
-        "SET LOCAL lock_timeout = '60s'; SET LOCAL synchronous_commit = on; {drop}{create}; {}",
+        "SET TRANSACTION READ WRITE; SET LOCAL lock_timeout = '60s'; SET LOCAL synchronous_commit = on; {drop}{create}; {}",
         comment_on_publication(name, migration)
     );
     source.batch(&format!("creating publication {}", quote_ident(name)), &sql).await?;
@@ -59,7 +59,7 @@ pub async fn drop_publication(source: &Session, name: &str, migration: &str) -> 
         return Ok(false);
     }
     let name = quote_ident(name);
-    let sql = format!("DROP PUBLICATION IF EXISTS {name}");
+    let sql = format!("SET TRANSACTION READ WRITE; DROP PUBLICATION IF EXISTS {name}");
     source.batch(&format!("dropping publication {name}"), &sql).await?;
     Ok(true)
 }

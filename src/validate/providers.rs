@@ -120,6 +120,28 @@ mod tests {
                 ]
             })
             .collect();
-        insta::assert_snapshot!(lines.join("\n"));
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+ALTER SYSTEM SET wal_level = logical; -- and restart the server
+RDS: set rds.logical_replication = 1 in the instance's (Aurora: the cluster's) parameter group and reboot
+Azure: set the server parameter wal_level = logical (Single Server: azure.replication_support = logical) and restart
+Cloud SQL: set the flag cloudsql.logical_decoding = on (it restarts the instance)
+ALTER SYSTEM SET max_wal_senders = 12; -- and restart
+RDS: max_wal_senders in the parameter group; Azure: the server parameter max_wal_senders; Cloud SQL: the flag max_wal_senders
+ALTER SYSTEM SET idle_replication_slot_timeout = '1d'; -- and reload
+RDS: idle_replication_slot_timeout in the parameter group; Azure: the server parameter idle_replication_slot_timeout; Cloud SQL: the flag idle_replication_slot_timeout
+ALTER ROLE "Mover" WITH REPLICATION; -- as a superuser (Azure, Cloud SQL: as the administrator; RDS: GRANT rds_replication TO "Mover";)
+RDS: set rds.logical_replication = 1 in the instance's (Aurora: the cluster's) parameter group and reboot
+RDS: set max_wal_senders = 12 in the parameter group, and restart
+RDS: set idle_replication_slot_timeout = 1d in the parameter group, and reload
+GRANT rds_replication TO "Mover";
+Azure: set the server parameter wal_level = logical (Single Server: azure.replication_support = logical) and restart
+Azure: set the server parameter max_wal_senders = 12, and restart
+Azure: set the server parameter idle_replication_slot_timeout = 1d, and reload
+ALTER ROLE "Mover" WITH REPLICATION; -- as the server's administrator
+Cloud SQL: set the flag cloudsql.logical_decoding = on (it restarts the instance)
+Cloud SQL: set the flag max_wal_senders = 12
+Cloud SQL: set the flag idle_replication_slot_timeout = 1d
+ALTER ROLE "Mover" WITH REPLICATION; -- as the server's administrator
+"#);
     }
 }

@@ -383,7 +383,10 @@ mod tests {
         assert_eq!(judged(&good_server(), &facts, true, &options), "");
         let mut out = Vec::new();
         judge(&facts.0, &good_server(), &facts.1, true, online(&options), &mut out);
-        insta::assert_snapshot!("unlogged", shown(&out));
+        insta::assert_snapshot!(shown(&out), @r#"
+Warning unlogged-not-streamed source [s.fast]: unlogged tables are copied, and what changes in them later does not come, because it is not in the WAL: s.fast
+    ALTER TABLE s.fast SET LOGGED; -- it rewrites the table; or fill them again after Cutover
+"#);
     }
 
     #[test]
@@ -401,7 +404,22 @@ mod tests {
         ];
         facts.1.tables.get_mut(&2).unwrap().ours = false;
         said.push(judged(&owner, &facts, true, &create));
-        insta::assert_snapshot!("missing", said.join("\n---\n"));
+        insta::assert_snapshot!(said.join("\n---\n"), @r#"
+Error publication-missing source [publication pg_migrator]: publication pg_migrator is not there
+    use --create-publication, or: CREATE PUBLICATION pg_migrator FOR ALL TABLES;
+---
+Notice publication-created source [publication pg_migrator]: publication pg_migrator will be made before the slot is
+    CREATE PUBLICATION pg_migrator FOR TABLE ONLY s."B", ONLY s.a, ONLY s.whole;
+---
+Notice publication-created source [publication pg_migrator]: publication pg_migrator will be made before the slot is
+    CREATE PUBLICATION pg_migrator FOR TABLE ONLY s."B", ONLY s.a, ONLY s.whole;
+---
+Error publication-not-permitted source [publication pg_migrator]: role mover may not create publications in database app
+    GRANT CREATE ON DATABASE app TO mover; -- or, by who may: CREATE PUBLICATION pg_migrator FOR TABLE ONLY s."B", ONLY s.a, ONLY s.whole;
+---
+Error publication-not-permitted source [publication pg_migrator]: role mover does not own 1 table, and only owners can publish a table: s."B"
+    by a superuser or the owners: CREATE PUBLICATION pg_migrator FOR TABLE ONLY s."B", ONLY s.a, ONLY s.whole;
+"#);
     }
 
     #[test]
@@ -426,7 +444,17 @@ mod tests {
             (p.update, p.truncate, p.generated_columns) = (false, false, true);
             (p.row_filters, p.column_lists) = (vec![1, 99], vec![4]);
         });
-        insta::assert_snapshot!("lacks", judged(&good_server(), &facts, true, &options));
+        insta::assert_snapshot!(judged(&good_server(), &facts, true, &options), @r#"
+Error publication-operations source [publication pg_migrator]: publication pg_migrator does not publish update, truncate
+    ALTER PUBLICATION pg_migrator SET (publish = 'insert, update, delete, truncate');
+Notice publication-generated-columns source [publication pg_migrator]: publication pg_migrator sends generated columns: the target computes its own
+Error tables-not-published source [s."B"]: 2 tables would be copied, and no later change to them would come, because publication pg_migrator lacks them: s."B", s.p2
+    ALTER PUBLICATION pg_migrator ADD TABLE ONLY s."B", ONLY s.p2; -- or leave out with --exclude-table what need not come
+Error publication-filters source [s.a]: publication pg_migrator filters rows of 1 table: what is copied would not be kept up to date: s.a
+    ALTER PUBLICATION pg_migrator DROP TABLE s.a; ALTER PUBLICATION pg_migrator ADD TABLE ONLY s.a;
+Error publication-filters source [s.whole]: publication pg_migrator leaves out columns of 1 table: what is copied would not be kept up to date: s.whole
+    ALTER PUBLICATION pg_migrator DROP TABLE s.whole; ALTER PUBLICATION pg_migrator ADD TABLE ONLY s.whole;
+"#);
         let old = Server { version: 100_000, ..good_server() };
         assert!(judged(&old, &facts, true, &options).contains("'insert, update, delete')"));
     }
@@ -438,6 +466,11 @@ mod tests {
         let whole = judged(&good_server(), &facts, true, &options);
         facts.0.objects.retain(|o| o.name != "p2");
         let torn = judged(&good_server(), &facts, false, &options);
-        insta::assert_snapshot!("via_root", format!("{whole}\n---\n{torn}"));
+        insta::assert_snapshot!(format!("{whole}\n---\n{torn}"), @r#"
+Notice publication-via-root source [publication pg_migrator]: publication pg_migrator sends changes of partitions under the name of the whole (publish_via_partition_root), and so they are applied: s.whole
+---
+Error publication-via-root source [s.whole]: publication pg_migrator sends changes of partitions under the name of the whole (publish_via_partition_root), and some partitions are left out: s.whole
+    ALTER PUBLICATION pg_migrator SET (publish_via_partition_root = false); -- or let the filters take the whole
+"#);
     }
 }

@@ -114,7 +114,22 @@ mod tests {
         judge(&schema, &source, online(&options), &mut out);
         source.publication = Some(Publication { update: true, ..Publication::default() });
         judge(&schema, &source, online(&options), &mut out);
-        insta::assert_snapshot!(shown(&out));
+        insta::assert_snapshot!(shown(&out), @r#"
+Warning replica-identity-missing source [s.bare]: 1 table without a replica identity: UPDATE and DELETE on it will fail on the source as soon as publication pg_migrator is there: s.bare
+    ALTER TABLE ONLY s.bare REPLICA IDENTITY FULL;
+-- or a primary key, or REPLICA IDENTITY USING INDEX of a unique one over NOT NULL columns; nothing is needed where rows are only inserted
+Error replica-identity-generated source [s.computed]: generated columns are not streamed, and a replica identity has one, so rows could not be told apart: s.computed
+    ALTER TABLE ONLY s.computed REPLICA IDENTITY FULL;
+Notice replica-identity-full source [s."Full"]: 1 table with REPLICA IDENTITY FULL: each UPDATE and DELETE is found by all its columns, which is slow in large tables: s."Full"
+    ALTER TABLE … REPLICA IDENTITY DEFAULT; -- where there is a primary key
+Warning replica-identity-missing source [s.bare]: 1 table without a replica identity: UPDATE and DELETE on it fail on the source while publication pg_migrator publishes them: s.bare
+    ALTER TABLE ONLY s.bare REPLICA IDENTITY FULL;
+-- or a primary key, or REPLICA IDENTITY USING INDEX of a unique one over NOT NULL columns; nothing is needed where rows are only inserted
+Error replica-identity-generated source [s.computed]: generated columns are not streamed, and a replica identity has one, so rows could not be told apart: s.computed
+    ALTER TABLE ONLY s.computed REPLICA IDENTITY FULL;
+Notice replica-identity-full source [s."Full"]: 1 table with REPLICA IDENTITY FULL: each UPDATE and DELETE is found by all its columns, which is slow in large tables: s."Full"
+    ALTER TABLE … REPLICA IDENTITY DEFAULT; -- where there is a primary key
+"#);
         out.clear();
         source.publication = Some(Publication::default());
         judge(&schema, &source, online(&options), &mut out);

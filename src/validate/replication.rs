@@ -296,11 +296,43 @@ mod tests {
             set(&mut source, name, value);
         }
         let server = Server { in_recovery: true, ..good_server() };
-        insta::assert_snapshot!(judged(&server, &source, false, &OnlineOptions::default()));
+        insta::assert_snapshot!(judged(&server, &source, false, &OnlineOptions::default()), @r#"
+Error source-is-standby source: the source is a standby: an online migration streams from a primary, where writes and their end can be seen
+    name its primary in --source; or migrate offline from the standby
+Error source-wal-level source: wal_level is replica: changes can be streamed only with logical
+    RDS: set rds.logical_replication = 1 in the instance's (Aurora: the cluster's) parameter group and reboot
+Error source-no-replication source [mover]: role mover may not replicate
+    GRANT rds_replication TO mover;
+Warning slot-may-be-lost source: max_slot_wal_keep_size is 10GB: a slot that holds back more WAL than that is invalidated, and the migration has to start anew
+    RDS: set max_slot_wal_keep_size = -1 in the parameter group, and reload, until the migration is done
+Warning slot-may-be-lost source: idle_replication_slot_timeout is 1d: nobody reads the slot while tables are copied, and a copy that takes longer loses it
+    RDS: set idle_replication_slot_timeout = 0 in the parameter group, and reload, until the migration is done
+Notice slot-holds-wal source: the source has 3072 MB of WAL now; the slot keeps all that is written from its creation until it is applied
+    see that the source's disk has room for the WAL of the whole copy; --max-slot-wal ends the migration before the disk is full
+Notice wal-sender-timeout source: wal_sender_timeout is 0: where a connection dies without a word, the source goes on holding the slot for the dead one
+"#);
         set(&mut source, "wal_sender_timeout", "5s");
         source.settings.remove("rds.logical_replication");
         let options = OnlineOptions { max_slot_wal_bytes: Some(1), ..OnlineOptions::default() };
-        insta::assert_snapshot!("settings_elsewhere", judged(&good_server(), &source, false, &options));
+        insta::assert_snapshot!(judged(&good_server(), &source, false, &options), @r#"
+Error source-wal-level source: wal_level is replica: changes can be streamed only with logical
+    ALTER SYSTEM SET wal_level = logical; -- and restart the server
+RDS: set rds.logical_replication = 1 in the instance's (Aurora: the cluster's) parameter group and reboot
+Azure: set the server parameter wal_level = logical (Single Server: azure.replication_support = logical) and restart
+Cloud SQL: set the flag cloudsql.logical_decoding = on (it restarts the instance)
+Error source-no-replication source [mover]: role mover may not replicate
+    ALTER ROLE mover WITH REPLICATION; -- as a superuser (Azure, Cloud SQL: as the administrator; RDS: GRANT rds_replication TO mover;)
+Warning slot-may-be-lost source: max_slot_wal_keep_size is 10GB: a slot that holds back more WAL than that is invalidated, and the migration has to start anew
+    ALTER SYSTEM SET max_slot_wal_keep_size = -1; -- and reload, until the migration is done
+RDS: max_slot_wal_keep_size in the parameter group; Azure: the server parameter max_slot_wal_keep_size; Cloud SQL: the flag max_slot_wal_keep_size
+Warning slot-may-be-lost source: idle_replication_slot_timeout is 1d: nobody reads the slot while tables are copied, and a copy that takes longer loses it
+    ALTER SYSTEM SET idle_replication_slot_timeout = 0; -- and reload, until the migration is done
+RDS: idle_replication_slot_timeout in the parameter group; Azure: the server parameter idle_replication_slot_timeout; Cloud SQL: the flag idle_replication_slot_timeout
+Notice slot-holds-wal source: the source has 3072 MB of WAL now; the slot keeps all that is written from its creation until it is applied
+    see that the source's disk has room for the WAL of the whole copy
+Warning wal-sender-timeout source: wal_sender_timeout is 5s: a short stall of the network breaks the stream off, again and again
+    ALTER SYSTEM SET wal_sender_timeout = '1min'; SELECT pg_reload_conf();
+"#);
     }
 
     #[test]
@@ -319,7 +351,25 @@ mod tests {
         source.slots[1] = Slot { active_pid: Some(7), plugin: None, ..slot("pg_migrator") };
         said += "\n---\n";
         said += &judged(&good_server(), &source, false, &OnlineOptions::default());
-        insta::assert_snapshot!(said);
+        insta::assert_snapshot!(said, @r#"
+Error slot-exists source [pg_migrator]: slot pg_migrator is there already and is not this migration's: a logical one (pgoutput) of database "App"
+    choose another with --slot-name; or, if nobody needs it: SELECT pg_drop_replication_slot('pg_migrator');
+Error replication-slots source: no replication slot is free: 2 of 2 (max_replication_slots) are in use
+    drop those that nobody needs (SELECT slot_name FROM pg_replication_slots WHERE NOT active;), or: ALTER SYSTEM SET max_replication_slots = 6; -- and restart
+RDS: max_replication_slots in the parameter group; Azure: the server parameter max_replication_slots; Cloud SQL: the flag max_replication_slots
+Error wal-senders source: no WAL sender is free: 10 of 10 (max_wal_senders) are in use
+    ALTER SYSTEM SET max_wal_senders = 14; -- and restart
+RDS: max_wal_senders in the parameter group; Azure: the server parameter max_wal_senders; Cloud SQL: the flag max_wal_senders
+---
+Error slot-exists source [pg_migrator]: slot pg_migrator is there already and is not this migration's: a physical one, read by process 7 now
+    choose another with --slot-name; or end what reads it, and: SELECT pg_drop_replication_slot('pg_migrator');
+Error replication-slots source: no replication slot is free: 2 of 2 (max_replication_slots) are in use
+    drop those that nobody needs (SELECT slot_name FROM pg_replication_slots WHERE NOT active;), or: ALTER SYSTEM SET max_replication_slots = 6; -- and restart
+RDS: max_replication_slots in the parameter group; Azure: the server parameter max_replication_slots; Cloud SQL: the flag max_replication_slots
+Error wal-senders source: no WAL sender is free: 10 of 10 (max_wal_senders) are in use
+    ALTER SYSTEM SET max_wal_senders = 14; -- and restart
+RDS: max_wal_senders in the parameter group; Azure: the server parameter max_wal_senders; Cloud SQL: the flag max_wal_senders
+"#);
         assert_eq!(judged(&good_server(), &source, true, &OnlineOptions::default()), "", "ours");
         source.slots[1].lost = true;
         let lost = judged(&good_server(), &source, true, &OnlineOptions::default());
@@ -347,7 +397,14 @@ mod tests {
             writing: vec![prepared, writing(Some(8)), hidden, writing(Some(1))],
             ..good_source()
         };
-        insta::assert_snapshot!(judged(&good_server(), &source, false, &OnlineOptions::default()));
+        insta::assert_snapshot!(judged(&good_server(), &source, false, &OnlineOptions::default()), @r#"
+Warning slot-would-wait source ['it''s']: transaction 'it''s' of role "App" in database app has been prepared for 90 s: the slot's creation waits for it, 300 seconds at most (--slot-timeout-secs)
+    COMMIT PREPARED 'it''s'; -- or ROLLBACK PREPARED, in that database
+Warning slot-would-wait source [process 9]: process 9 of role "App" in database app has been in a transaction that writes for 8 s (UPDATE t SET xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…): the slot's creation waits for it, 300 seconds at most (--slot-timeout-secs)
+    let it end, or: SELECT pg_terminate_backend(9);
+Warning slot-would-wait source [process 3]: process 3 has been in a transaction that writes for an unknown time: the slot's creation waits for it, 300 seconds at most (--slot-timeout-secs)
+    let it end, or: SELECT pg_terminate_backend(3);
+"#);
     }
 
     #[test]

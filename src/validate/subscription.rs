@@ -158,7 +158,12 @@ mod tests {
         target.subscriptions[0].slot = Some("it's".into());
         said += "\n";
         said += &judged(150_000, &target, true, false);
-        insta::assert_snapshot!(said);
+        insta::assert_snapshot!(said, @r#"
+Error subscription-exists target [subscription move]: subscription move is there already and is not this migration's: disabled, reading slot pg_migrator
+    choose another with --subscription-name; or, if nobody needs it: ALTER SUBSCRIPTION move DISABLE; ALTER SUBSCRIPTION move SET (slot_name = NONE); DROP SUBSCRIPTION move; -- its slot stays on its source: SELECT pg_drop_replication_slot('pg_migrator');
+Error subscription-exists target [subscription move]: subscription move is there already and is not this migration's: enabled, reading slot it's
+    choose another with --subscription-name; or, if nobody needs it: ALTER SUBSCRIPTION move DISABLE; ALTER SUBSCRIPTION move SET (slot_name = NONE); DROP SUBSCRIPTION move; -- its slot stays on its source: SELECT pg_drop_replication_slot('it''s');
+"#);
     }
 
     #[test]
@@ -176,6 +181,32 @@ mod tests {
             judged(160_000, &target, false, true),
             judged(160_000, &Subscriber { needs_password: true, ..good_target() }, false, true),
         ];
-        insta::assert_snapshot!(said.join("\n---\n"));
+        insta::assert_snapshot!(said.join("\n---\n"), @r#"
+Notice no-real-subscription target: role mover may not create subscriptions: the journal alone keeps the migration's position
+    migrate as a superuser of the target: before 16 nobody else can create subscriptions
+Notice no-real-subscription target: role mover may not set where a subscription goes on (pg_replication_origin_advance): the journal alone keeps the migration's position
+    GRANT EXECUTE ON FUNCTION pg_replication_origin_advance(text, pg_lsn) TO mover; -- as a superuser
+Notice no-real-subscription target: no replication origin is free: 0 of 0 (max_replication_slots) are in use: the journal alone keeps the migration's position
+    ALTER SYSTEM SET max_replication_slots = 4; -- and restart
+RDS: max_replication_slots in the parameter group; Azure: the server parameter max_replication_slots; Cloud SQL: the flag max_replication_slots
+Warning target-replica-role target: role mover may not set session_replication_role: triggers, rules and foreign keys of migrated tables stay switched off on the target from the copy to Cutover, for everybody
+    migrate as a superuser of the target, where that matters
+---
+Error no-real-subscription target: role mover may not create subscriptions, so --keep-subscription has nothing to keep
+    GRANT pg_create_subscription TO mover; GRANT CREATE ON DATABASE app TO mover;
+Error no-real-subscription target: role mover may not set where a subscription goes on (pg_replication_origin_advance), so --keep-subscription has nothing to keep
+    GRANT EXECUTE ON FUNCTION pg_replication_origin_advance(text, pg_lsn) TO mover; -- as a superuser
+Error no-real-subscription target: no replication origin is free: 0 of 0 (max_replication_slots) are in use, so --keep-subscription has nothing to keep
+    ALTER SYSTEM SET max_replication_slots = 4; -- and restart
+RDS: max_replication_slots in the parameter group; Azure: the server parameter max_replication_slots; Cloud SQL: the flag max_replication_slots
+Warning target-no-workers target: max_logical_replication_workers is 0: the kept subscription would do nothing once it is enabled
+    ALTER SYSTEM SET max_logical_replication_workers = 4; -- and restart
+RDS: max_logical_replication_workers in the parameter group; Azure: the server parameter max_logical_replication_workers; Cloud SQL: the flag max_logical_replication_workers
+Warning target-replica-role target: role mover may not set session_replication_role: triggers, rules and foreign keys of migrated tables stay switched off on the target from the copy to Cutover, for everybody
+    GRANT SET ON PARAMETER session_replication_role TO mover; -- as a superuser
+---
+Notice subscription-needs-password target: role mover is no superuser: its subscription must log in to the source with a password
+    give one in --source, or in --subscription-conninfo
+"#);
     }
 }

@@ -30,6 +30,7 @@ mod loops;
 mod moves;
 mod offline;
 mod online;
+mod online_check;
 mod online_kills;
 mod online_stops;
 mod scale;
