@@ -35,5 +35,7 @@ mod online_kills;
 mod online_stops;
 mod scale;
 mod selftest;
+mod slots;
+mod stream_run;
 mod trials;
 mod wire;
