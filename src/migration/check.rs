@@ -35,7 +35,9 @@ pub(super) struct Examined {
 
 /// As [`run`], with what an offline migration goes on from.
 pub(super) async fn examine(config: &Config, cancels: &Cancels) -> Examined {
-    look(config, Locking::Yes, cancels).await
+    // Online the tables are locked later, under the slot's snapshot; a lock now would only wait behind someone's DDL.
+    let locking = if config.online.is_some() { Locking::No } else { Locking::Yes };
+    look(config, locking, cancels).await
 }
 
 async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined {
