@@ -13,6 +13,7 @@ use pg_migrator::journal::{self, Origin};
 use pg_migrator::pg::{Server, Session};
 
 use crate::harness::{Database, online_cluster, unique};
+use crate::live::{CAUGHT_UP, Live};
 
 pub fn server(side: Side, database: &Database) -> Server {
     Server::parse(side, &database.conninfo()).unwrap()
@@ -379,4 +380,37 @@ async fn a_subscription_that_cannot_be_had_is_a_reason_without_secrets() {
         assert!(!subscription::drop(&t, "Move").await.unwrap());
         assert!(!target.cluster.log().contains(password), "the target's log has the password");
     }
+}
+
+/// How long an application waits at cutover: from the signal to the process's end, nothing written meanwhile.
+fn cutover_time(from: u32, to: u32) {
+    let live = Live::with(from, to, SEQUENCES);
+    live.source.psql(&MOVED.replace("SELECT nextval('skipped.s'); INSERT INTO left_out DEFAULT VALUES;", ""));
+    let mut running = live.start();
+    running.wait_for(CAUGHT_UP);
+    live.source.psql("INSERT INTO t_1 SELECT FROM generate_series(1, 10); SELECT nextval('free_3')");
+    running.wait_for_next("replication lag 0 bytes");
+    let asked = Instant::now();
+    running.signal("INT");
+    let run = running.wait().expect_code(0);
+    let took = asked.elapsed();
+    println!("{from} → {to}: {took:?} from the signal to the end\n{}", run.stderr);
+    live.assert_finished();
+    assert!(source_and_target_agree(&live), "sequences differ");
+    // Under a second when nothing else runs on the machine, which tests cannot count on.
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+fn source_and_target_agree(live: &Live) -> bool {
+    live.source.psql(STATE) == live.target.psql(STATE)
+}
+
+#[test]
+fn the_time_of_a_cutover_with_1000_sequences_15_to_15() {
+    cutover_time(15, 15);
+}
+
+#[test]
+fn the_time_of_a_cutover_with_1000_sequences_13_to_18() {
+    cutover_time(13, 18);
 }

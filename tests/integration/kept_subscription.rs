@@ -6,11 +6,15 @@ use pg_migrator::cutover::{flush_lsn, subscription_conninfo};
 use pg_migrator::error::Side;
 
 use crate::cutover_steps::{server, sessions};
-use crate::harness::{Cluster, Options, online_cluster, unique};
+use crate::harness::{Cluster, Ledger, Options, online_cluster, unique};
+use crate::live::{CAUGHT_UP, Live, STREAMS};
 use crate::moves::eventually;
 
 /// No key: a change that came twice would be there twice.
 const TABLES: &str = "CREATE TABLE numbers (n bigint); CREATE TABLE balances (id int PRIMARY KEY, v bigint)";
+
+const BOOKS: &str = "SELECT count(*), count(DISTINCT n), min(n), max(n), \
+    (SELECT string_agg(id || '=' || v, ' ' ORDER BY id) FROM balances) FROM numbers";
 
 async fn goes_on(from: u32, to: &Cluster, crash: bool) {
     let (source, target) = (online_cluster(from).database("kept"), to.database("kept_target"));
@@ -43,9 +47,8 @@ async fn goes_on(from: u32, to: &Cluster, crash: bool) {
     }
     target.psql("ALTER SUBSCRIPTION \"Kept\" ENABLE");
     source.psql("INSERT INTO numbers SELECT generate_series(1501, 2000); UPDATE balances SET v = v + 1; DELETE FROM balances WHERE id = 3");
-    let books = "SELECT count(*), count(DISTINCT n), min(n), max(n), (SELECT string_agg(id || '=' || v, ' ' ORDER BY id) FROM balances) FROM numbers";
-    let expected = source.psql(books);
-    eventually(|| target.psql(books), |seen| *seen == expected, "PostgreSQL's worker does not go on");
+    let expected = source.psql(BOOKS);
+    eventually(|| target.psql(BOOKS), |seen| *seen == expected, "PostgreSQL's worker does not go on");
     assert!(expected.starts_with("2000|2000|1|2000|1=2 2=2 4=2"), "{expected}");
     // As an operator does it: with the slot.
     target.psql("DROP SUBSCRIPTION \"Kept\"");
@@ -75,6 +78,56 @@ async fn the_position_survives_a_crash_of_the_target() {
     for major in [15, 18] {
         goes_on(15, &Cluster::start(major, &Options::online(major)), true).await;
     }
+}
+
+/// The tool leaves it, after a migration under load; an operator enables it.
+fn left_by_a_migration(from: u32, to: u32, seed: u64) {
+    let live = Live::with(from, to, TABLES);
+    Ledger::open(&live.source);
+    let ledger = Ledger::start(&live.source, seed, 4);
+    let mut running = live.command().arg("--keep-subscription").spawn();
+    running.wait_for(STREAMS);
+    let numbers = |from: u32, to: u32| {
+        for n in (from..to).step_by(50) {
+            live.source.psql(&format!("INSERT INTO numbers SELECT generate_series({n}, {})", n + 49));
+        }
+    };
+    numbers(1, 1001);
+    live.source.psql(
+        "INSERT INTO balances SELECT g, 0 FROM generate_series(1, 10) g; UPDATE balances SET v = v + 1",
+    );
+    ledger.wait_for(100);
+    let books = ledger.stop();
+    running.wait_for(CAUGHT_UP);
+    running.signal("INT");
+    let enable = format!("ALTER SUBSCRIPTION {} ENABLE", live.name);
+    running.wait().expect_code(0).expect_said(&[&enable]);
+    books.check_both(&live.source, &live.target);
+    assert_eq!(live.slots(), live.name);
+    let left = "SELECT subname || ' ' || subenabled::text || ' ' || subslotname FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid \
+        WHERE datname = current_database() UNION ALL SELECT nspname FROM pg_namespace WHERE nspname ~ '^_pg_migrator'";
+    assert_eq!(live.target.psql(left), format!("{0} false {0}", live.name));
+    // Written before it is enabled, and after.
+    numbers(1001, 1501);
+    live.source.psql("UPDATE balances SET v = v + 1");
+    live.target.psql(&enable);
+    numbers(1501, 2001);
+    live.source.psql("UPDATE balances SET v = v + 1; DELETE FROM balances WHERE id = 3");
+    let expected = live.source.psql(BOOKS);
+    eventually(|| live.target.psql(BOOKS), |seen| *seen == expected, "PostgreSQL's worker does not go on");
+    assert!(expected.starts_with("2000|2000|1|2000|1=3 2=3 4=3"), "{expected}");
+    live.target.psql(&format!("DROP SUBSCRIPTION {}", live.name));
+    assert_eq!(live.slots(), "");
+}
+
+#[test]
+fn left_by_a_migration_under_load_15_to_15() {
+    left_by_a_migration(15, 15, 21);
+}
+
+#[test]
+fn left_by_a_migration_under_load_17_to_18() {
+    left_by_a_migration(17, 18, 22);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
