@@ -18,7 +18,9 @@ use crate::pg::{BEGIN_READER, ConnectError, Param, Server, Session, SqlError};
 use crate::progress::{Event, Reporter};
 use crate::schema::drop::drop_plan;
 use crate::schema::quote::quote_ident;
-use crate::schema::{Address, Definition, Object, RenderOptions, Schema, Section, order};
+use crate::schema::{
+    Address, Definition, Object, RenderOptions, Schema, Section, order, publication_comment,
+};
 use crate::snapshot::{drop_slot, take_slot_over};
 
 /// What becomes of the tables and other objects that the migration made on the target.
@@ -357,11 +359,6 @@ async fn drop_publications(
         story.done(&format!("source: {shown} dropped"));
     }
     Ok(())
-}
-
-/// What the comment of a publication of ours says.
-fn publication_comment(migration: &str) -> String {
-    format!("made by pg_migrator for {migration}")
 }
 
 async fn resume_objects(
