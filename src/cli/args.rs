@@ -26,7 +26,7 @@ pub(crate) struct RawArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RawCommand {
     /// Only look: report everything that would stop or disturb a migration, change nothing.
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
     /// Print the source's schema as an SQL script that psql accepts.
     Schema(SchemaArgs),
     /// Compare source and target table by table: row counts and hashes.

@@ -142,7 +142,7 @@ pub(crate) fn resolve(
     let command = match command {
         RawCommand::Check(args) => {
             let output = output(args.json);
-            Command::Check(Box::new(check(args, env)?), output)
+            Command::Check(Box::new(check(*args, env)?), output)
         }
         RawCommand::Schema(args) => Command::Schema(Box::new(schema(args, env)?)),
         RawCommand::Verify(args) => {
