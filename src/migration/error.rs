@@ -129,15 +129,22 @@ pub enum Error {
         next_steps: Vec<String>,
     },
     /// Interrupted by the operator.
-    #[error(
-        "{phase}: interrupted; nothing is left on the source, and the same command clears the target and starts over"
-    )]
+    #[error("{phase}: interrupted; {}", left_by(*.phase))]
     Interrupted {
         /// Where it was.
         phase: Phase,
         /// What had been done.
         summary: Box<Summary>,
     },
+}
+
+/// What an interrupt in this phase leaves.
+fn left_by(phase: Phase) -> &'static str {
+    if phase >= Phase::StreamApply {
+        "the slot and the journal stay, and the same command goes on"
+    } else {
+        "nothing is left on the source, and the same command clears the target and starts over"
+    }
 }
 
 impl Error {
