@@ -5,6 +5,7 @@
 use super::Config;
 use super::cancels::Cancels;
 use super::leftover::{self, Earlier};
+use crate::config::OnlineOptions;
 use crate::pg::{BEGIN_READER, Session};
 use crate::schema::Schema;
 use crate::validate::{self, Asked, Finding, Online, Report, Severity};
@@ -50,13 +51,11 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
     let clear = matches!(earlier, Earlier::Ours);
     // Where a journal is in the way, what is said of it says more than a list of what is there.
     let resumes = !matches!(earlier, Earlier::None);
-    let (ours, streams) = match (&source, &target) {
-        (Ok(source), Ok(target)) if config.online.is_some() => earlier_stream(config, source, target).await,
-        _ => (false, false),
+    let online = match (&config.online, &source, &target) {
+        (Some(options), Ok(source), Ok(target)) => Some(judged_online(config, options, source, target).await),
+        (Some(options), ..) => Some(fresh(config, options)),
+        (None, ..) => None,
     };
-    let online = config.online.as_ref();
-    let online =
-        online.map(|options| Online { options, subscription: &config.subscription_name, ours, streams });
     let asked = Asked { filter: &config.filter, restore: &config.restore, resumes, online };
     let (mut report, servers) = validate::of_servers(source.as_ref(), target.as_ref(), asked).await;
     if let Earlier::InTheWay(finding) = earlier {
@@ -78,19 +77,30 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
     }
 }
 
-/// Whether the journal says that the slot is this migration's own, and that its stream has begun. What cannot be read is not
-/// ours; why it cannot be, the journal's own check has said.
-async fn earlier_stream(config: &Config, source: &Session, target: &Session) -> (bool, bool) {
-    let Some(online) = &config.online else { return (false, false) };
-    let Ok((identifier, _)) = leftover::source_identity(source).await else { return (false, false) };
+/// An online migration that nothing is known of yet.
+fn fresh<'a>(config: &'a Config, options: &'a OnlineOptions) -> Online<'a> {
+    Online { options, subscription: &config.subscription_name, ours: false, clears: false, streams: false }
+}
+
+/// What the target's journal says of slot and stream. What cannot be read is not ours; why it cannot be, the journal's own
+/// check has said.
+async fn judged_online<'a>(
+    config: &'a Config,
+    options: &'a OnlineOptions,
+    source: &Session,
+    target: &Session,
+) -> Online<'a> {
+    let fresh = fresh(config, options);
+    let Ok((identifier, database)) = leftover::source_identity(source).await else { return fresh };
     let slots = journal::recorded_slots(target).await.unwrap_or_default();
+    let there = matches!(journal::leftover(target).await, Ok(Some(_)));
+    let clears = config.restore.drop_target_first && there;
     let ours = slots.iter().any(|s| {
-        s.slot == online.slot_name
-            && s.migration == config.subscription_name
-            && s.system_identifier == identifier
+        let same_source = s.system_identifier == identifier && s.database == database;
+        s.slot == options.slot_name && same_source && (clears || s.migration == config.subscription_name)
     });
-    let streams = journal::stream_record(target, &config.subscription_name).await;
-    (ours, matches!(streams, Ok(Some(_))))
+    let streams = matches!(journal::stream_record(target, &config.subscription_name).await, Ok(Some(_)));
+    Online { ours, clears, streams: streams && !clears, ..fresh }
 }
 
 async fn read(source: &Session, config: &Config, locking: Locking) -> Result<Schema, Finding> {

@@ -11,7 +11,7 @@ pub use slot::{ReplicationSlot, SlotError, drop_slot, take_slot_over};
 
 mod publication;
 
-pub use publication::{drop_publication, make_publication};
+pub use publication::{drop_publication, make_publication, uncovered};
 
 use crate::pg::{Session, SqlError};
 

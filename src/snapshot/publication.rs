@@ -4,10 +4,13 @@
 //! made before the publication was is an error or is lost. Invariant: only a publication whose comment says that
 //! this tool made it for this migration is ever replaced or dropped.
 
+use std::collections::HashSet;
+
 use crate::pg::{Session, SqlError};
 use crate::schema::quote::{quote_ident, quote_literal};
 use crate::schema::{
-    Schema, Surroundings, comment_on_publication, create_publication, has_all_tables, publication_comment,
+    Definition, Schema, Surroundings, comment_on_publication, create_publication, has_all_tables,
+    publication_comment, publishable,
 };
 
 /// What the source has beside the model, as far as it matters to a publication.
@@ -62,6 +65,35 @@ pub async fn drop_publication(source: &Session, name: &str, migration: &str) -> 
     let sql = format!("SET TRANSACTION READ WRITE; DROP PUBLICATION IF EXISTS {name}");
     source.batch(&format!("dropping publication {name}"), &sql).await?;
     Ok(true)
+}
+
+/// Tables of `schema` with rows to stream that the publication does not cover, as the transaction in `reader` sees them,
+/// quoted and qualified: those that were made, or taken out of it, since Validate looked.
+///
+/// # Errors
+/// [`SqlError`] where the catalogs cannot be read.
+pub async fn uncovered(reader: &Session, name: &str, schema: &Schema) -> Result<Vec<String>, SqlError> {
+    // A partition is covered with what it is a partition of.
+    let sql = format!(
+        "WITH RECURSIVE covered (oid) AS (
+            SELECT t.relid FROM pg_catalog.pg_publication p, pg_catalog.pg_get_publication_tables(p.pubname::text) t
+            WHERE p.pubname = {}
+            UNION SELECT i.inhrelid FROM covered c JOIN pg_catalog.pg_inherits i ON i.inhparent = c.oid
+            JOIN pg_catalog.pg_class r ON r.oid = i.inhrelid WHERE r.relispartition)
+         SELECT c.oid AS oid FROM covered c",
+        quote_literal(name)
+    );
+    let rows = reader.query("reading what is published", &sql).await?;
+    let covered = rows.iter().map(|row| row.get("oid")).collect::<Result<HashSet<u32>, SqlError>>()?;
+    let mut names: Vec<String> = schema
+        .objects
+        .iter()
+        .filter(|o| matches!(&o.definition, Definition::Table(table) if publishable(table)))
+        .filter(|o| !covered.contains(&o.address.oid))
+        .map(|o| o.qualified_name())
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Whose a publication is.

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use crate::error::{ExitCode, Side};
 use crate::pg::SqlError;
+use crate::schema::listed;
+use crate::schema::quote::quote_ident;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -72,6 +74,18 @@ impl Finding {
     /// The schema's model cannot be read.
     pub fn schema_unreadable(side: Side, error: &dyn std::fmt::Display) -> Self {
         Finding::error("schema-unreadable", error.to_string()).on(side)
+    }
+
+    /// Tables that came to be after Validate had judged the publication, which lacks them; `None` where there are none.
+    pub fn made_meanwhile(publication: &str, tables: &[String]) -> Option<Self> {
+        let first = tables.first()?;
+        let publication = quote_ident(publication);
+        let message = format!(
+            "while the slot was being made, tables came to be that publication {publication} lacks: {}",
+            some_of(tables)
+        );
+        let finding = Finding::error("tables-not-published", message).on(Side::Source).about(first.clone());
+        Some(finding.mend(format!("ALTER PUBLICATION {publication} ADD TABLE {};", listed(tables))))
     }
 
     /// On this server.

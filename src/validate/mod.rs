@@ -54,7 +54,9 @@ pub struct Online<'a> {
     pub subscription: &'a str,
     /// The journal on the target says that the slot of that name is this migration's own; then so is the subscription.
     pub ours: bool,
-    /// An earlier run reached StreamApply: slot and publication are in use and stay.
+    /// An unfinished migration's slot, subscription and publication go before this one begins (`--drop-target-first`).
+    pub clears: bool,
+    /// An earlier run of this migration reached StreamApply and this one goes on from there: slot and publication stay.
     pub streams: bool,
 }
 

@@ -28,7 +28,7 @@ pub(super) fn judge(
     let from = out.len();
     let name = quote_ident(&online.options.publication);
     let taken = taken(schema, source);
-    let publication = source.publication.as_ref().filter(|p| !is_to_be_remade(p, online));
+    let publication = source.publication.as_ref().filter(|p| !is_to_go(p, online));
     match publication {
         None => missing(schema, server, source, everything, online, out),
         Some(publication) => {
@@ -46,10 +46,10 @@ pub(super) fn judge(
     }
 }
 
-/// Whether an earlier attempt of this migration left it, which PrepareSnapshot replaces.
-fn is_to_be_remade(publication: &Publication, online: Online<'_>) -> bool {
+/// Whether an earlier attempt of this migration made it, and it will be dropped or made anew before the slot is.
+fn is_to_go(publication: &Publication, online: Online<'_>) -> bool {
     let ours = publication_comment(online.subscription);
-    online.options.create_publication
+    (online.options.create_publication || online.clears)
         && !online.streams
         && publication.comment.as_deref() == Some(ours.as_str())
 }
@@ -430,7 +430,12 @@ Error publication-not-permitted source [publication pg_migrator]: role mover doe
         assert!(judged(&good_server(), &facts, true, &create).starts_with("Notice publication-created"));
         let kept = judged(&good_server(), &facts, true, &OnlineOptions::default());
         assert!(kept.starts_with("Error tables-not-published"), "{kept}");
+        let options = OnlineOptions::default();
         let mut out = Vec::new();
+        let clearing = Online { clears: true, ..online(&options) };
+        judge(&facts.0, &good_server(), &facts.1, true, clearing, &mut out);
+        assert!(shown(&out).starts_with("Error publication-missing"), "{out:?}");
+        out.clear();
         let online = Online { streams: true, ..online(&create) };
         judge(&facts.0, &good_server(), &facts.1, true, online, &mut out);
         assert!(shown(&out).starts_with("Error tables-not-published"), "{out:?}");

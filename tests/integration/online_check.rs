@@ -87,6 +87,7 @@ fn a_good_pair_is_good_and_stays_as_it_is() {
         run.expect_said(&["ddl-not-streamed"]);
         assert_eq!(before, (state(&source), state(&target)));
         // Offline asks for none of this.
+        source.psql("DROP PUBLICATION p");
         let offline =
             migrator(["check", "--source", &source.conninfo(), "--target", &target.conninfo(), "--json"]);
         let offline = offline.ok();

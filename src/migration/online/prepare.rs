@@ -22,7 +22,7 @@ use crate::pg::{BEGIN_READER, Session, import_snapshot};
 use crate::progress::{Event, Phase};
 use crate::restore::Totals;
 use crate::snapshot::{self, ReplicationSlot, Snapshot};
-use crate::validate::Report;
+use crate::validate::{Finding, Report};
 
 /// How long leaving nothing behind may take, once the migration has failed or was interrupted.
 const TIDY: Duration = Duration::from_secs(20);
@@ -140,6 +140,10 @@ async fn prepare(
     reader.batch("beginning to read the schema", BEGIN_READER).await?;
     reader.batch("importing the slot's snapshot", &import_snapshot(slot.snapshot())).await?;
     let schema = dump::read(&reader, &config.filter).await?;
+    let uncovered = snapshot::uncovered(&reader, &online.publication, &schema).await?;
+    if let Some(finding) = Finding::made_meanwhile(&online.publication, &uncovered) {
+        return Err(Error::Refused(Box::new(Report::from(finding))));
+    }
     let steps = under_snapshot::order_steps(config, &schema, &target, tracker).await?;
     let snapshot = Snapshot::adopt(reader, slot.snapshot().to_owned());
     let clear = clear || config.restore.drop_target_first;
