@@ -16,7 +16,6 @@ mod moves;
 #[allow(dead_code)]
 #[path = "../integration/live.rs"]
 mod live;
-#[allow(dead_code)]
 #[path = "../integration/trials.rs"]
 mod trials;
 
