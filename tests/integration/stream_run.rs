@@ -107,8 +107,11 @@ impl Running {
     }
 
     async fn stop(self) -> Arc<Status> {
+        let asked = Instant::now();
         self.orders.send(Order::Stop).unwrap();
         self.task.await.unwrap().unwrap();
+        // The farewell's own limit is two seconds: the source must have answered before.
+        assert!(asked.elapsed() < Duration::from_millis(1900), "{:?}", asked.elapsed());
         self.status
     }
 
