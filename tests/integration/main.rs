@@ -21,6 +21,7 @@ mod cutover_steps;
 mod encodings;
 mod fixtures;
 mod flags;
+mod hard_cutovers;
 mod harness;
 mod hostile;
 mod kept_subscription;
