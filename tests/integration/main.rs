@@ -33,6 +33,7 @@ mod offline;
 mod online;
 mod online_check;
 mod online_kills;
+mod online_refusals;
 mod online_stops;
 mod scale;
 mod selftest;

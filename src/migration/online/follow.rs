@@ -95,7 +95,7 @@ pub(super) async fn follow(
     let mut meter = Meter::new(online.lag_threshold_bytes);
     let mut request: Option<Request> = None;
     let mut patience = Patience::new(online.reconnect);
-    let resumed = links.record.lanes.iter().any(|lane| lane.commit_lsn != lane.end_lsn);
+    let resumed = links.resumed;
     let mut begun = false;
     loop {
         let outcome = async {

@@ -18,6 +18,8 @@ pub(super) struct Links {
     pub target: Session,
     /// The journal's word on where the stream stands, as of when the target was claimed.
     pub record: StreamRecord,
+    /// An earlier run had begun to stream.
+    pub resumed: bool,
 }
 
 impl Links {
@@ -25,7 +27,7 @@ impl Links {
     pub async fn claimed(config: &Config, target: Session) -> Result<Links, Error> {
         let source = config.source.connect().await?;
         let record = record(&target, &config.subscription_name).await?;
-        Ok(Links { source, target, record })
+        Ok(Links { source, target, record, resumed: false })
     }
 
     /// The tables that the migration made on the target: (schema, name).

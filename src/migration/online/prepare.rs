@@ -249,7 +249,7 @@ pub(super) async fn resume(
     if !journal::claim(&target).await? {
         return Err(Error::Refused(Box::new(Report::from(leftover::under_way(None)))));
     }
-    let links = Links::claimed(config, target).await?;
+    let links = Links { resumed: true, ..Links::claimed(config, target).await? };
     links::same_migration(config, online, &links).await?;
     Ok(Some(links))
 }
