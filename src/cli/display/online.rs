@@ -14,7 +14,8 @@ const SAY_HOLDERS: Duration = Duration::from_secs(15);
 /// What has happened since the slot was asked for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stream {
-    last: Option<Lag>,
+    /// The last heartbeat, and when it came.
+    last: Option<(Lag, Duration)>,
     caught_up: bool,
     requested: Option<Duration>,
     holders_said: Option<Duration>,
@@ -53,8 +54,8 @@ impl Stream {
                 format!("{}: going on from {lsn}, where an earlier run had come to", Phase::StreamApply),
             ),
             Event::Lag(lag) => {
-                let first = self.last.replace(*lag).is_none();
-                say(Level::Info, heartbeat(lag, first))
+                let first = self.last.replace((*lag, now)).is_none();
+                say(Level::Info, heartbeat(lag, first, self.caught_up))
             }
             Event::CaughtUp { lag_bytes } => {
                 self.caught_up = true;
@@ -103,30 +104,38 @@ impl Stream {
 
     /// The live display's line, most important first.
     pub(super) fn headline(&self, phase: Phase, now: Duration) -> String {
-        let lag = self.last.as_ref();
-        let behind = lag.map(|lag| format!("lag {}", bytes(lag.lag_bytes)));
+        let behind = |lag: &Lag| format!("lag {}", bytes(lag.lag_bytes));
         if phase == Phase::Cutover {
-            let since = self.requested.map(|at| format!(" for {}", whole(now.saturating_sub(at))));
-            let behind = behind.map(|text| format!(", {text}")).unwrap_or_default();
-            return format!("{phase}: under way{}{behind}", since.unwrap_or_default());
+            let mut text = format!("{phase}: under way");
+            if let Some(at) = self.requested {
+                text += &format!(" for {}", whole(now.saturating_sub(at)));
+            }
+            // A heartbeat from before says nothing of the drain.
+            if let Some((lag, _)) =
+                self.last.as_ref().filter(|(_, at)| self.requested.is_some_and(|r| *at > r))
+            {
+                text += &format!(", {}", behind(lag));
+            }
+            return text;
         }
         let name = if self.caught_up { Phase::CaughtUp } else { phase };
-        let Some((lag, behind)) = lag.zip(behind) else { return format!("{name}: Ctrl+C cuts over") };
+        let Some((lag, _)) = &self.last else { return format!("{name}: Ctrl+C cuts over") };
         let forecast = match (self.caught_up, lag.seconds_to_zero) {
             (false, Some(seconds)) if lag.lag_bytes > 0 => format!(", zero {}", ahead(seconds)),
             (false, None) => ", never zero at this rate".to_owned(),
             _ => String::new(),
         };
         format!(
-            "{name}: {behind}{forecast}, {} changes/s, {}; Ctrl+C cuts over",
+            "{name}: {}{forecast}, {} changes/s, {}; Ctrl+C cuts over",
+            behind(lag),
             count(lag.changes_per_second.round() as u64),
             speed(lag.bytes_per_second)
         )
     }
 }
 
-/// The heartbeat's line; the first one has no rates yet.
-fn heartbeat(lag: &Lag, first: bool) -> String {
+/// The heartbeat's line; the first one has no rates yet, and close behind a busy source a forecast is noise.
+fn heartbeat(lag: &Lag, first: bool, caught_up: bool) -> String {
     let mut text = format!(
         "{}: replication lag {} bytes; source {}, received {}, applied {}, confirmed {}",
         Phase::StreamApply,
@@ -146,6 +155,7 @@ fn heartbeat(lag: &Lag, first: bool) -> String {
         match lag.seconds_to_zero {
             _ if lag.lag_bytes == 0 => {}
             Some(seconds) => text += &format!("; zero {}", ahead(seconds)),
+            None if caught_up => text += "; keeping up",
             None => text += "; never zero at this rate",
         }
     }
@@ -207,6 +217,9 @@ mod tests {
             lag(u64::MAX, Some(f64::MAX)),
         ]
         .map(|lag| said(&mut stream, Event::Lag(lag), 0));
+        said(&mut stream, Event::CaughtUp { lag_bytes: 1 }, 0);
+        let keeping_up = said(&mut stream, Event::Lag(lag(1, None)), 0);
+        assert!(keeping_up.contains("; keeping up; "), "{keeping_up}");
         insta::assert_snapshot!(lines.join("\n"), @r#"
 [INFO] StreamApply: replication lag 1,245,184 bytes; source 16/B374D848, received 16/B374D000, applied 16/B3600000, confirmed 16/B3500000; the slot holds 32.0 MB of WAL
 [INFO] StreamApply: replication lag 1,245,184 bytes; source 16/B374D848, received 16/B374D000, applied 16/B3600000, confirmed 16/B3500000; 12,345 changes/s, 5.0 MB/s applied, 1.0 kB/s written; zero in about 12 s; the slot holds 32.0 MB of WAL
@@ -272,12 +285,15 @@ not ours
         lines.push(stream.headline(Phase::StreamApply, Duration::ZERO));
         stream.apply(&Event::CutoverRequested { by: "x".into() }, Duration::from_secs(1));
         lines.push(stream.headline(Phase::Cutover, Duration::from_secs(4)));
+        stream.apply(&Event::Lag(lag(1_245_184, None)), Duration::from_secs(5));
+        lines.push(stream.headline(Phase::Cutover, Duration::from_secs(6)));
         insta::assert_snapshot!(lines.join("\n"), @r#"
 StreamApply: Ctrl+C cuts over
 StreamApply: lag 1.2 MB, zero in about 1 min 15 s, 12,345 changes/s, 5.0 MB/s; Ctrl+C cuts over
 StreamApply: lag 1.2 MB, never zero at this rate, 12,345 changes/s, 5.0 MB/s; Ctrl+C cuts over
 CaughtUp: lag 1.2 MB, 12,345 changes/s, 5.0 MB/s; Ctrl+C cuts over
-Cutover: under way for 3 s, lag 1.2 MB
+Cutover: under way for 3 s
+Cutover: under way for 5 s, lag 1.2 MB
 "#);
     }
 }

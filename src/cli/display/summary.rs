@@ -37,11 +37,13 @@ pub(super) fn render(summary: &Summary) -> String {
     if summary.large_objects > 0 {
         copied += &format!("; {}", counted(summary.large_objects, "large object"));
     }
-    row("copied", copied);
-    row(
-        "built",
-        format!("{}, {}", counted(summary.indexes, "index"), counted(summary.constraints, "constraint")),
-    );
+    if restore.is_none() && summary.stream.is_some() {
+        row("copied", "by an earlier run".to_owned());
+    } else {
+        row("copied", copied);
+        let indexes = counted(summary.indexes, "index");
+        row("built", format!("{indexes}, {}", counted(summary.constraints, "constraint")));
+    }
     if let Some(stream) = &summary.stream {
         row("applied", applied(stream));
         if stream.missing > 0 {
@@ -224,8 +226,7 @@ Next:
         insta::assert_snapshot!(render(&summary), @r#"
 Summary
   total     0.00 s
-  copied    0 tables, 0 rows, 0 B
-  built     0 indexes, 0 constraints
+  copied    by an earlier run
   applied   1,234 transactions: 500,000 rows inserted, 300 updated, 2 deleted, 1 table truncated
   cut over  in 0.42 s at 16/B374D848; 1,000 sequences set
 "#);
