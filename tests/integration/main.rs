@@ -11,6 +11,7 @@
 )]
 
 mod accidents;
+mod apply;
 mod bad_input;
 mod check;
 mod cleanup;
@@ -35,9 +36,11 @@ mod online_check;
 mod online_kills;
 mod online_refusals;
 mod online_stops;
+mod pair;
 mod scale;
 mod selftest;
 mod slots;
 mod stream_run;
+mod traps_apply;
 mod trials;
 mod wire;
