@@ -138,7 +138,7 @@ mod tests {
         })
         .unwrap();
         let expected =
-            b"B\0\0\0\x25\0s1\0\0\x03\0\0\0\x01\0\0\0\x03\0\0\0\x01x\0\0\0\x02\0\x07\xff\xff\xff\xff\0\0";
+            b"B\0\0\0\x23\0s1\0\0\x03\0\0\0\x01\0\0\0\x03\0\0\0\x01x\0\0\0\x02\0\x07\xff\xff\xff\xff\0\0";
         assert_eq!(&out[..], expected);
     }
 

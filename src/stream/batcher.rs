@@ -306,6 +306,9 @@ impl Batcher {
         }
         let changed = known.is_some_and(|known| *known.relation != *relation);
         if changed || named.is_some_and(|oid| oid != relation.oid) {
+            // What is complete is a batch by itself: where the target does not fit the new columns yet, the changes to the old ones must
+            // be done before the operator makes it fit.
+            self.close_whole();
             self.pending.close_segment();
         }
         let taken = self.taken.takes(&relation);
@@ -356,23 +359,28 @@ impl Batcher {
 
     /// All whole transactions that wait, up to a lane's position; `None`: there is none.
     pub fn take_ready(&mut self) -> Option<Batch> {
-        let ready = match self.closed.pop_front() {
-            Some(closed) => closed,
-            None if self.pending.ends.is_some() => {
-                let mark = self.open.as_ref().map_or_else(|| self.pending.mark(), |open| open.mark);
-                let rest = self.pending.split_off(mark);
-                if let Some(open) = &mut self.open {
-                    open.mark = Mark::default();
-                }
-                std::mem::replace(&mut self.pending, rest)
-            }
-            None => return None,
-        };
+        if self.closed.is_empty() {
+            self.close_whole();
+        }
+        let ready = self.closed.pop_front()?;
         if let Some(ends) = ready.ends {
             self.settled = self.settled.max(ends.end_lsn);
         }
         self.settle();
         Some(ready.into_batch())
+    }
+
+    /// Sets the whole transactions that wait apart from the one that is under way.
+    fn close_whole(&mut self) {
+        if self.pending.ends.is_none() {
+            return;
+        }
+        let mark = self.open.as_ref().map_or_else(|| self.pending.mark(), |open| open.mark);
+        let rest = self.pending.split_off(mark);
+        if let Some(open) = &mut self.open {
+            open.mark = Mark::default();
+        }
+        self.closed.push_back(std::mem::replace(&mut self.pending, rest));
     }
 
     /// What [`Batcher::take_ready`] gives or, where there is none, what has come of the transaction that is under way: a batch

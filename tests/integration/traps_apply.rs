@@ -138,7 +138,7 @@ async fn trap_always_and_replica_triggers() {
 #[tokio::test]
 async fn trap_triggers_and_foreign_keys_without_the_replica_role() {
     let schema = "CREATE TABLE zparent (id int PRIMARY KEY, a text); \
-        CREATE TABLE child (id int PRIMARY KEY, p int REFERENCES zparent ON DELETE CASCADE); \
+        CREATE TABLE child (id int PRIMARY KEY, p int REFERENCES zparent ON DELETE CASCADE ON UPDATE CASCADE); \
         CREATE TABLE grandchild (id int PRIMARY KEY, c int REFERENCES child); CREATE TABLE log (what text);";
     let trigger = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.log VALUES ('fired'); RETURN NULL; END $$; \
         CREATE TRIGGER tr AFTER INSERT OR UPDATE OR DELETE ON child FOR EACH ROW EXECUTE FUNCTION f();";
@@ -157,6 +157,10 @@ async fn trap_triggers_and_foreign_keys_without_the_replica_role() {
         assert!(applied.missing.is_empty(), "{:?}", applied.missing);
         pair.go("BEGIN; INSERT INTO zparent VALUES (7, 'a'); INSERT INTO child VALUES (7, 7); UPDATE zparent SET a = 'z'; DELETE FROM child; COMMIT")
             .await;
+        // A key change is no delete that takes the child along.
+        pair.go("BEGIN; INSERT INTO zparent VALUES (8, 'a'); INSERT INTO child VALUES (8, 8); COMMIT").await;
+        pair.go("UPDATE zparent SET id = 80 WHERE id = 8").await;
+        assert_eq!(pair.target.psql("SELECT p FROM child WHERE id = 8"), "80");
         pair.assert_same();
         assert!(pair.warned("target", "session_replication_role"));
         for (object, resume) in journal::resume_statements(&session, "move").await.unwrap() {

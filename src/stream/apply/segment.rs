@@ -129,11 +129,17 @@ pub(super) async fn send_net(
 
 /// Whether a segment has to be applied change by change from the start.
 pub(super) fn only_serial(lane: &Lane, targets: &Targets, net: &[RelationNet]) -> bool {
-    // With foreign keys at work, relations depend on each other, so changes sent alone must be in order among all.
+    // With foreign keys at work, relations depend on each other, so changes sent alone must be in order among all. And a key
+    // change, whose net effect is a delete and an insert, must not take other rows with it.
     lane.enforced
-        && net.len() > 1
         && net.iter().any(|part| {
-            matches!(part.net, Net::Serial(_)) || targets.get(&part.relation).is_some_and(|t| !t.by_sets())
+            let target = targets.get(&part.relation);
+            match &part.net {
+                Net::Serial(_) => net.len() > 1,
+                Net::Rows { deletes, .. } => {
+                    target.is_some_and(|t| t.cascades && !deletes.is_empty() || net.len() > 1 && !t.by_sets())
+                }
+            }
         })
 }
 

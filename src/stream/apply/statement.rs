@@ -276,6 +276,7 @@ mod tests {
             unique: !full,
             unsent: Vec::new(),
             parents: Vec::new(),
+            cascades: false,
         }
     }
 

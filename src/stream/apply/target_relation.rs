@@ -38,6 +38,8 @@ pub(super) struct TargetRelation {
     pub unsent: Vec<String>,
     /// Tables of the target that its foreign keys refer to, by OID; read where constraints are enforced.
     pub parents: Vec<u32>,
+    /// Where constraints are enforced: a row that goes takes or changes rows of other tables (`ON DELETE CASCADE`, `SET NULL`).
+    pub cascades: bool,
 }
 
 /// A column of the target.
@@ -154,7 +156,12 @@ pub(super) async fn map(
         unique = use_index(&index, relation, &mut columns);
     }
     let mut parents = Vec::new();
+    let mut cascades = false;
     if constraints_enforced {
+        let sql = format!(
+            "SELECT FROM pg_catalog.pg_constraint WHERE contype = 'f' AND confrelid = {oid} AND confdeltype IN ('c', 'n', 'd')"
+        );
+        cascades = !wire.rows("reading a table's foreign keys", &sql).await?.is_empty();
         let sql = format!(
             "SELECT DISTINCT confrelid FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conrelid = {oid} AND confrelid <> {oid}"
         );
@@ -172,6 +179,7 @@ pub(super) async fn map(
         unique,
         unsent: unsent(relation, &found).map(|f| quote_ident(&f.name)).collect(),
         parents,
+        cascades,
     })
 }
 

@@ -160,6 +160,23 @@ fn batches_end_where_a_lane_stands() {
     assert!(batcher.is_empty());
 }
 
+/// So that they are applied, although the target may not fit the new columns yet.
+#[test]
+fn what_is_complete_before_columns_change_is_a_batch_by_itself() {
+    let (old, new) = (table(1, "t", 1), table(1, "t", 2));
+    let mut batcher = Batcher::new(&[], Limits::default(), Taken::everything());
+    push(&mut batcher, [Message::Relation(Arc::clone(&old)), begin(10), insert(&old, 1), end(10)]);
+    push(
+        &mut batcher,
+        [begin(20), insert(&old, 2), Message::Relation(Arc::clone(&new)), insert(&new, 3), end(20)],
+    );
+    let first = batcher.take().unwrap();
+    assert_eq!((first.ends.map(|e| e.commit_lsn), first.segments.len()), (Some(Lsn(10)), 1));
+    let second = batcher.take().unwrap();
+    assert_eq!((second.ends.map(|e| e.commit_lsn), second.segments.len()), (Some(Lsn(20)), 2));
+    assert!(batcher.take().is_none() && batcher.is_empty());
+}
+
 #[test]
 fn a_huge_transaction_comes_in_pieces() {
     let t = table(1, "t", 1);
