@@ -27,7 +27,7 @@ async fn changes_arrive_set_by_set() {
         let before = pair.progress().await;
         assert_eq!(pair.sync().await.unwrap().inserts, 0);
         assert_eq!(pair.progress().await, before);
-        let applied = pair.go("BEGIN; UPDATE t SET id = -id WHERE id < 100; COMMIT").await;
+        let applied = pair.go("BEGIN; UPDATE t SET id = -id WHERE id BETWEEN 3 AND 99; COMMIT").await;
         assert_eq!(applied.serial, 0);
         pair.assert_same();
     }
@@ -47,7 +47,7 @@ async fn a_large_transaction_comes_in_pieces_and_is_seen_at_once() {
         pair.assert_same();
         // A piece that fails is replayed, and those before it stay.
         pair.source.psql(
-            "ALTER TABLE t ADD UNIQUE (b) DEFERRABLE; UPDATE t SET b = id; INSERT INTO t VALUES (7001, '', 7001), (7002, '', 7002)",
+            "UPDATE t SET b = id; ALTER TABLE t ADD UNIQUE (b) DEFERRABLE; INSERT INTO t VALUES (7001, '', 7001), (7002, '', 7002)",
         );
         pair.sync().await.unwrap();
         pair.target.psql("ALTER TABLE t ADD UNIQUE (b)");
@@ -144,23 +144,20 @@ async fn another_session_in_the_way_is_waited_for_and_deadlocks_are_tried_again(
 /// The change that cannot be applied is named, nothing of its transaction is there, and the same goes on once it can.
 #[tokio::test]
 async fn what_cannot_be_applied_stops_and_goes_on_when_mended() {
-    let role = unique("apply_role");
-    for (n, majors) in PAIRS.into_iter().enumerate() {
-        let role = format!("{role}_{n}");
+    for majors in PAIRS {
         let mut pair = Pair::new(majors, T).await;
-        pair.target.psql(&format!("CREATE ROLE {role}"));
         let cases = [
-            (
-                "23514",
-                "ALTER TABLE t ADD CONSTRAINT c CHECK (b < 100)",
-                "ALTER TABLE t DROP CONSTRAINT c",
-                "Mend the CHECK",
-            ),
             (
                 "23502",
                 "ALTER TABLE t ALTER a SET NOT NULL",
                 "ALTER TABLE t ALTER a DROP NOT NULL",
                 "NOT NULL",
+            ),
+            (
+                "23514",
+                "ALTER TABLE t ADD CONSTRAINT c CHECK (b < 100) NOT VALID",
+                "ALTER TABLE t DROP CONSTRAINT c",
+                "Mend the CHECK",
             ),
             (
                 "23505",

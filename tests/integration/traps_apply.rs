@@ -75,7 +75,7 @@ async fn trap_json_and_float_in_full_identity() {
             "CREATE TYPE c AS (x int, j json); CREATE TYPE mood AS ENUM ('ok', 'bad'); CREATE DOMAIN d AS float8; \
              CREATE TABLE t (j json, x xml, p point, f4 float4, f8 float8, d d, js json[], c c, m mood, b box, r numrange, ch char(5), i interval, \
                pl polygon, bits bit(3), n name, jb jsonb, cid cid, ts tsvector); ALTER TABLE t REPLICA IDENTITY FULL; \
-             INSERT INTO t SELECT '{\"a\" : 1}', '<a>' || i || '</a>', point(i, 0.1), 'NaN', 0.1 + i, 'Infinity', ARRAY['1'::json], (NULL, '2'), 'bad', \
+             INSERT INTO t SELECT '{\"a\" : 1}', ('<a>' || i || '</a>')::xml, point(i, 0.1), 'NaN', 0.1 + i, 'Infinity', ARRAY['1'::json], (NULL, '2'), 'bad', \
                box(point(1, 2), point(3, 4)), numrange(1, i), 'c', '1 mon', polygon(box(point(0, 0), point(1, 1))), '101', 'n', '[1.0]', '7', 'a b' \
              FROM generate_series(1, 3) i; INSERT INTO t (f8) VALUES ('-0'), ('0'), ('NaN'), (NULL); INSERT INTO t (i) VALUES ('24:00'), ('1 day'); \
              INSERT INTO t (c) VALUES (ROW(NULL, NULL)), (NULL)",
@@ -182,12 +182,15 @@ async fn trap_generated_columns_and_identity_always() {
         let session = pair.session().await;
         let tables = ["t", "u"].map(|t| ("public".to_owned(), t.to_owned()));
         assert_eq!(suspend(&session, "move", &tables).await.unwrap(), 2);
-        pair.go("INSERT INTO t (n) VALUES (1), (2), (3); INSERT INTO u VALUES ('a', DEFAULT, 1, 1), ('b', DEFAULT, 2, 2)").await;
+        pair.go(
+            "INSERT INTO t (n) VALUES (1), (2), (3); INSERT INTO u (k, n, v) VALUES ('a', 1, 1), ('b', 2, 2)",
+        )
+        .await;
         pair.go("UPDATE t SET n = n + 1; UPDATE u SET n = n + 1; UPDATE u SET id = DEFAULT WHERE k = 'a'; UPDATE t SET id = DEFAULT WHERE n = 2").await;
         // One by one as well.
         let applied = pair
             .go("BEGIN; UPDATE u SET v = 0 WHERE k = 'a'; UPDATE u SET v = 1 WHERE k = 'b'; UPDATE u SET v = 2, id = DEFAULT WHERE k = 'a'; \
-                 INSERT INTO u VALUES ('c', DEFAULT, 1, 3); COMMIT")
+                 INSERT INTO u (k, n, v) VALUES ('c', 1, 3); COMMIT")
             .await;
         assert_eq!(applied.serial, 1);
         pair.assert_same();
@@ -314,7 +317,6 @@ async fn trap_fresh_unanalysed_target_uses_the_index() {
             two += &format!("UPDATE t SET n = {i} WHERE id = {i};");
         }
         pair.go(&(two + "COMMIT")).await;
-        pair.assert_same();
         // Statistics of a session that goes on are sent late: end it.
         pair.applier.take().unwrap().close().await;
         let scans = "SELECT coalesce(sum(seq_scan), 0), coalesce(sum(idx_scan), 0) FROM pg_stat_user_tables WHERE relname IN ('t', 'u')";
@@ -327,10 +329,7 @@ async fn trap_fresh_unanalysed_target_uses_the_index() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         let (seq, idx) = found.split_once('|').unwrap();
-        // assert_same itself has read each table once.
-        assert!(
-            seq.parse::<u64>().unwrap() <= 2 && idx.parse::<u64>().unwrap() > 3000,
-            "seq {seq}, idx {idx}"
-        );
+        assert!(seq == "0" && idx.parse::<u64>().unwrap() > 3000, "seq {seq}, idx {idx}");
+        pair.assert_same();
     }
 }
