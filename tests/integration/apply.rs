@@ -5,7 +5,7 @@ use std::time::Duration;
 use pg_migrator::error::ExitCode;
 use pg_migrator::stream::{ApplyError, Limits};
 
-use crate::harness::unique;
+use crate::harness::{fixture, unique};
 use crate::pair::{PAIRS, Pair};
 
 const T: &str = "CREATE TABLE t (id int PRIMARY KEY, a text, b numeric(8,2));";
@@ -241,4 +241,17 @@ async fn one_session_at_a_time_applies() {
     let mut first = first.unwrap();
     let error = first.apply(Default::default(), true).await.unwrap_err();
     assert!(error.is_retryable(), "{error}");
+}
+
+/// Also where a type's cast from text is not its input function, has no equality, or is an extension's.
+#[tokio::test]
+async fn every_type_is_changed_as_on_the_source() {
+    let read = |name: &str| std::fs::read_to_string(fixture(name)).unwrap();
+    for majors in [(13, 13), (18, 18)] {
+        let mut pair = Pair::new(majors, &read("every_type.sql")).await;
+        let applied = pair.go(&read("every_type_changes.sql")).await;
+        assert!(applied.missing.is_empty(), "{:?}", applied.missing);
+        assert_eq!(applied.serial, 0);
+        pair.assert_same();
+    }
 }
