@@ -34,6 +34,7 @@ mod offline;
 mod online;
 mod online_check;
 mod online_kills;
+mod online_publication;
 mod online_refusals;
 mod online_stops;
 mod pair;

@@ -1,0 +1,161 @@
+//! Publications in whole online migrations: the one that `--create-publication` makes and takes back, and those of the operator.
+
+use crate::harness::{Database, assert_same_rows, migrator, online_cluster};
+use crate::live::{CAUGHT_UP, Live, STREAMS};
+use crate::moves::eventually;
+
+const PUBLICATIONS: &str = "SELECT pubname FROM pg_publication ORDER BY 1";
+
+/// Partitions two deep, a table whose rows are only inserted, one that a filter leaves out.
+const TABLES: &str = "CREATE TABLE whole (i int, v text, PRIMARY KEY (i)) PARTITION BY RANGE (i);
+     CREATE TABLE low PARTITION OF whole FOR VALUES FROM (0) TO (100) PARTITION BY LIST (i);
+     CREATE TABLE zero PARTITION OF low FOR VALUES IN (0); CREATE TABLE some PARTITION OF low DEFAULT;
+     CREATE TABLE high PARTITION OF whole FOR VALUES FROM (100) TO (1000000);
+     CREATE TABLE log (t text); CREATE TABLE left_out (i int);
+     INSERT INTO whole SELECT g, 'v' || g FROM generate_series(0, 200) g; INSERT INTO log VALUES ('first')";
+
+/// Rows of every partition come, change partitions, change and go.
+const CHANGES: &str = "INSERT INTO whole SELECT g, 'new' FROM generate_series(300, 310) g; UPDATE whole SET v = v || '!' WHERE i % 2 = 0;
+     UPDATE whole SET i = i + 1000 WHERE i < 5; DELETE FROM whole WHERE i = 150; DELETE FROM whole WHERE i = 50; INSERT INTO log VALUES ('second');
+     INSERT INTO left_out VALUES (1)";
+
+#[test]
+fn the_publication_is_made_for_what_takes_part_and_goes_at_the_end() {
+    for (from, to) in [(12, 13), (13, 18), (18, 18)] {
+        let live = Live::new(from, to);
+        live.source.psql(TABLES);
+        let mut running = live.command().args(["--exclude-table", "left_out"]).spawn();
+        running.wait_for(STREAMS);
+        let published = live.source.psql("SELECT string_agg(prrelid::regclass::text, ' ' ORDER BY 1) FROM pg_publication_rel r JOIN pg_publication p ON p.oid = prpubid \
+            WHERE p.puballtables IS FALSE");
+        let expected =
+            if from < 13 { ["high", "log", "some", "zero"].to_vec() } else { vec!["log", "whole"] };
+        let mut published: Vec<&str> = published.split(' ').collect();
+        published.sort_unstable();
+        assert_eq!(published, expected);
+        live.source.psql(CHANGES);
+        live.drained();
+        live.cut_over(running);
+        assert_eq!(live.source.psql(PUBLICATIONS), "");
+        live.source.psql("DROP TABLE left_out");
+        assert_same_rows(&live.source, &live.target);
+    }
+}
+
+#[test]
+fn the_operators_publication_via_the_root_is_honoured_and_stays() {
+    let live = Live::with(15, 18, TABLES);
+    let mine = format!(
+        "CREATE PUBLICATION {} FOR TABLE whole, log, left_out WITH (publish_via_partition_root)",
+        live.name
+    );
+    live.source.psql(&mine);
+    let running = live.start();
+    live.source.psql(CHANGES);
+    live.source.psql("TRUNCATE high; INSERT INTO whole VALUES (500, 'after')");
+    live.drained();
+    live.cut_over(running);
+    assert_eq!(live.source.psql(PUBLICATIONS), live.name);
+    assert_same_rows(&live.source, &live.target);
+}
+
+/// A role that is nobody special: it owns what it moves, row security included, and may replicate.
+#[test]
+fn a_role_that_owns_its_tables_is_enough() {
+    let live = Live::with(15, 18, "");
+    let role = format!("{}_role", live.name);
+    let grants = |db: &Database<'_>| {
+        db.psql(&format!(
+            "CREATE ROLE {role} LOGIN REPLICATION; GRANT CREATE ON DATABASE {} TO {role}; GRANT ALL ON SCHEMA public TO {role}",
+            db.name
+        ));
+    };
+    grants(&live.source);
+    grants(&live.target);
+    live.source.psql(&format!(
+        "SET ROLE {role}; CREATE TABLE t (i int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'one'), (2, 'two');
+         ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (i > 1)"
+    ));
+    let (from, to) = (
+        live.source.conninfo_as(&role, live.source.cluster.port),
+        live.target.conninfo_as(&role, live.target.cluster.port),
+    );
+    let mut running = migrator(["--mode", "online", "--create-publication", "--cutover-poll-secs", "1"])
+        .args(["--source", &from, "--target", &to, "--slot-name", &live.name, "--publication", &live.name])
+        .args(["--subscription-name", &live.name, "--no-privileges", "--exclude-schema", "none_such"])
+        .spawn();
+    running.wait_for(STREAMS);
+    live.source.psql("INSERT INTO t VALUES (0, 'hidden'); UPDATE t SET v = 'changed' WHERE i = 1; DELETE FROM t WHERE i = 2");
+    live.drained();
+    running.wait_for(CAUGHT_UP);
+    running.signal("INT");
+    running.wait().expect_code(0);
+    live.assert_finished();
+    assert_eq!(live.target.psql("SELECT * FROM t ORDER BY i"), "0|hidden\n1|changed");
+    assert_eq!(live.source.psql(PUBLICATIONS), "");
+    for db in [&live.source, &live.target] {
+        db.psql(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}"));
+    }
+}
+
+#[test]
+fn an_abort_before_the_stream_takes_slot_and_publication_back() {
+    let live = Live::with(15, 15, TABLES);
+    live.source.psql(
+        "BEGIN; INSERT INTO log VALUES ('held'); PREPARE TRANSACTION 'holds the slot of publication tests'",
+    );
+    let mut running = live.command().spawn();
+    running.wait_for("holds the slot of publication tests");
+    eventually(|| live.source.psql(PUBLICATIONS), |p| *p == live.name, "no publication");
+    running.signal("INT");
+    let run = running.wait();
+    live.source.psql("ROLLBACK PREPARED 'holds the slot of publication tests'");
+    let run = run.expect_code(5);
+    assert_eq!(live.source.psql(PUBLICATIONS), "", "{run:?}");
+    live.assert_finished();
+    // One that is not ours stays.
+    live.source.psql(&format!("CREATE PUBLICATION {} FOR ALL TABLES", live.name));
+    live.source.psql(
+        "BEGIN; INSERT INTO log VALUES ('held'); PREPARE TRANSACTION 'holds the slot of publication tests'",
+    );
+    let mut running = live.command().spawn();
+    running.wait_for("waits");
+    running.signal("INT");
+    let run = running.wait();
+    live.source.psql("ROLLBACK PREPARED 'holds the slot of publication tests'");
+    run.expect_code(5);
+    assert_eq!(live.source.psql(PUBLICATIONS), live.name);
+}
+
+#[test]
+fn one_that_a_killed_attempt_left_is_made_anew() {
+    let live = Live::with(13, 15, TABLES);
+    // As an attempt would have left it before a table was added.
+    live.source.psql(&format!(
+        "CREATE PUBLICATION {0} FOR TABLE whole; COMMENT ON PUBLICATION {0} IS 'made by pg_migrator for {0}'",
+        live.name
+    ));
+    let running = live.start();
+    live.source.psql(CHANGES);
+    live.drained();
+    live.cut_over(running);
+    assert_eq!(live.source.psql(PUBLICATIONS), "");
+    assert_same_rows(&live.source, &live.target);
+}
+
+#[test]
+fn what_validate_refuses_leaves_nothing() {
+    let server = online_cluster(15);
+    let live = Live::on(server, server);
+    live.source.psql(TABLES);
+    live.source.psql(&format!("CREATE PUBLICATION {} FOR TABLE whole", live.name));
+    let run = live.command().run().expect_code(1);
+    run.expect_said(&[
+        "tables-not-published",
+        "public.left_out, public.log",
+        "ADD TABLE ONLY public.left_out, ONLY public.log",
+    ]);
+    live.assert_finished();
+    assert_eq!(live.source.psql(PUBLICATIONS), live.name);
+    assert_eq!(live.target.psql("SELECT count(*) FROM pg_class WHERE oid >= 16384"), "0");
+}
