@@ -45,13 +45,20 @@ const SLOT_TABLE: &str = "CREATE TABLE IF NOT EXISTS _pg_migrator.slot (\
  migration text NOT NULL, slot text NOT NULL, system_identifier text NOT NULL, database text NOT NULL,\
  created_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (slot, system_identifier))";
 
-/// The slot is gone.
+/// The slot is gone. With the last one goes the journal's schema, where nothing else is in it.
 pub async fn forget_slot(target: &Session, slot: &str) -> Result<(), JournalError> {
     if !there(target).await? {
         return Ok(());
     }
     let sql = format!("DELETE FROM _pg_migrator.slot WHERE slot = {}", quote_literal(slot));
-    Ok(target.batch("forgetting the slot", &sql).await?)
+    target.batch("forgetting the slot", &sql).await?;
+    let sql = "SELECT NOT EXISTS (SELECT FROM _pg_migrator.slot) AND NOT EXISTS (SELECT FROM pg_catalog.pg_class \
+               WHERE relnamespace = '_pg_migrator'::pg_catalog.regnamespace AND relkind = 'r' AND relname <> 'slot') AS last";
+    let rows = target.query("looking for what else the journal has", sql).await?;
+    if rows.first().map(|row| row.get("last")).transpose()?.unwrap_or(false) {
+        target.batch("dropping the journal", super::drop_journal()).await?;
+    }
+    Ok(())
 }
 
 /// All slots that the target's journal knows.

@@ -260,14 +260,20 @@ fn via_root(
             )),
         );
     }
-    if !whole.is_empty() {
-        out.push(Finding::notice(
-            "publication-via-root",
-            format!(
-                "publication {name} sends changes of partitions under the name of the whole (publish_via_partition_root), and so they are applied: {}",
-                some_of(&whole)
-            ),
-        ));
+    if let Some(first) = whole.first() {
+        out.push(
+            Finding::warning(
+                "publication-via-root",
+                format!(
+                    "publication {name} sends changes of partitions under the name of the whole (publish_via_partition_root), and so they are applied; TRUNCATE of a single partition is not sent: {}",
+                    some_of(&whole)
+                ),
+            )
+            .about(first.clone())
+            .mend(format!(
+                "ALTER PUBLICATION {name} SET (publish_via_partition_root = false); -- or truncate no partition until Cutover"
+            )),
+        );
     }
 }
 
@@ -472,7 +478,8 @@ Error publication-filters source [s.whole]: publication pg_migrator leaves out c
         facts.0.objects.retain(|o| o.name != "p2");
         let torn = judged(&good_server(), &facts, false, &options);
         insta::assert_snapshot!(format!("{whole}\n---\n{torn}"), @r#"
-Notice publication-via-root source [publication pg_migrator]: publication pg_migrator sends changes of partitions under the name of the whole (publish_via_partition_root), and so they are applied: s.whole
+Warning publication-via-root source [s.whole]: publication pg_migrator sends changes of partitions under the name of the whole (publish_via_partition_root), and so they are applied; TRUNCATE of a single partition is not sent: s.whole
+    ALTER PUBLICATION pg_migrator SET (publish_via_partition_root = false); -- or truncate no partition until Cutover
 ---
 Error publication-via-root source [s.whole]: publication pg_migrator sends changes of partitions under the name of the whole (publish_via_partition_root), and some partitions are left out: s.whole
     ALTER PUBLICATION pg_migrator SET (publish_via_partition_root = false); -- or let the filters take the whole

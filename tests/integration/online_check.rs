@@ -183,7 +183,7 @@ fn partitions_under_the_name_of_the_whole() {
     );
     let args = ["--publication", "p", "--slot-name", "ocheck_root"];
     let run = between(&source, &target, &args).expect_code(0);
-    expect(&run, "publication-via-root", &["notice", "public.whole"]);
+    expect(&run, "publication-via-root", &["warning", "public.whole", "TRUNCATE"]);
     let run = between(&source, &target, &[&args[..], &["--exclude-table", "high"]].concat()).expect_code(1);
     expect(&run, "publication-via-root", &["error", "public.whole", "publish_via_partition_root = false"]);
     source.psql("ALTER PUBLICATION p SET (publish_via_partition_root = false)");

@@ -4,8 +4,7 @@ use crate::harness::{Run, Running, assert_same_rows, migrator};
 use crate::live::{CAUGHT_UP, GOES_ON, Live};
 use crate::moves::eventually;
 
-const TABLE: &str =
-    "CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) SELECT g FROM generate_series(1, 100) g";
+const TABLE: &str = "CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) SELECT g FROM generate_series(1, 100) g";
 
 /// Kills the tool as a power cut would.
 fn kill(running: Running) {
