@@ -248,10 +248,11 @@ impl Receiver {
 
     /// All is applied that will be: the last position, then the end of the stream, politely.
     async fn farewell(mut self, stopping: bool) -> Result<(), StreamError> {
-        self.tell(false).await?;
+        let told = self.tell(false).await;
         if !stopping {
-            return Ok(());
+            return told;
         }
+        // Everything is applied: a source that does not hear of it any more will send it again to nobody's harm.
         let polite = async {
             self.wire.send(&Wire::copy_done_message()).await.ok()?;
             loop {

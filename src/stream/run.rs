@@ -74,10 +74,8 @@ pub async fn run(
         reporter: input.reporter.clone(),
     };
     let applier = Applier::open(&input.target, setup).await?;
-    for position in [&status.received, &status.applied, &status.durable] {
-        position.advance(start);
-    }
     begin(&mut wire, &input, start).await?;
+    status.begin(start);
 
     let quarter = (input.options.apply_memory / 4).max(1 << 20);
     let limits = Limits { bytes: quarter, changes: CHANGES };

@@ -22,6 +22,10 @@ impl Position {
     pub fn advance(&self, to: Lsn) {
         self.0.fetch_max(to.0, Ordering::AcqRel);
     }
+
+    fn restart(&self, at: Lsn) {
+        self.0.store(at.0, Ordering::Release);
+    }
 }
 
 /// A number that several tasks add to.
@@ -78,6 +82,16 @@ pub struct Late {
 }
 
 impl Status {
+    /// A run of the stream begins at `at`. What is durable stays so; what an earlier run had received, or applied and not flushed, may
+    /// be gone and comes again.
+    pub(super) fn begin(&self, at: Lsn) {
+        self.durable.advance(at);
+        self.applied.restart(self.durable.get());
+        self.received.restart(self.durable.get());
+        // START_REPLICATION tells it.
+        self.confirmed.advance(at);
+    }
+
     /// What came too late.
     pub fn late(&self) -> Late {
         self.late.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -114,4 +128,21 @@ pub enum Order {
     },
     /// End: what is complete is applied, made durable and confirmed; then the connections are closed.
     Stop,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_run_forgets_what_was_not_flushed() {
+        let status = Status::default();
+        status.begin(Lsn(10));
+        status.received.advance(Lsn(50));
+        status.applied.advance(Lsn(40));
+        status.durable.advance(Lsn(30));
+        status.begin(Lsn(20));
+        let positions = [&status.received, &status.applied, &status.durable, &status.confirmed];
+        assert_eq!(positions.map(Position::get), [Lsn(30), Lsn(30), Lsn(30), Lsn(20)]);
+    }
 }
