@@ -128,7 +128,8 @@ impl Step<'_> {
             self.reporter.emit(Event::Warning { object, message });
         }
 
-        let reach = slot_state(source, &self.online.slot_name).await?.flush.max(limit);
+        // Flushed again: a late write that commits asynchronously is seen, too.
+        let reach = cutover::flush_lsn(source).await?.max(limit);
         running.orders.send_replace(Order::Drain { limit, reach });
         let seen = |status: &Status| status.applied.get() >= reach || status.late().transactions > 0;
         self.wait(running, reach, seen).await?;
@@ -152,7 +153,9 @@ impl Step<'_> {
             streamed: running.status.transactions.get() > 0,
             ..Outcome::default()
         };
-        let (kept, next_steps) = self.finish(limit, outcome).await?;
+        // Beyond the limit where a transaction was already on its way when that was set; nothing after it is on the target.
+        let at = running.status.applied.get().max(limit);
+        let (kept, next_steps) = self.finish(at, outcome).await?;
         let status = &running.status;
         Ok(StreamSummary {
             transactions: status.transactions.get(),
