@@ -33,7 +33,8 @@ pub struct TypeFacts {
 }
 
 /// Base types of `pg_catalog` whose binary format is stable. Not here: `xml` (whose receive function rewrites the
-/// declaration), `reg*` and `aclitem` (OIDs), the internal `pg_*` types.
+/// declaration), `reg*` and `aclitem` (OIDs), the internal `pg_*` types, and those that do not receive what they send when it is
+/// empty (`tsqueryrecv`, `oidvectorrecv`, `int2vectorrecv`).
 const BASE_TYPES: &[&str] = &[
     "bit",
     "bool",
@@ -75,7 +76,6 @@ const BASE_TYPES: &[&str] = &[
     "timestamp",
     "timestamptz",
     "timetz",
-    "tsquery",
     "tsvector",
     "txid_snapshot",
     "uuid",
@@ -127,6 +127,7 @@ fn safety_within(oid: u32, types: &HashMap<u32, TypeFacts>, depth: u32) -> Binar
     let known = |known: bool| if known { Always } else { Never };
     match facts.kind {
         'b' if oid < FIRST_UNPINNED && BASE_TYPES.binary_search(&facts.name.as_str()).is_ok() => Always,
+        'b' if ["int2vector", "oidvector"].contains(&facts.name.as_str()) && oid < FIRST_UNPINNED => Never,
         'b' if facts.element != 0 => with_oid(facts.element),
         'b' => known(
             facts.extension.as_deref().is_some_and(|e| CONTRIB_TYPES.contains(&(e, facts.name.as_str()))),
@@ -163,6 +164,9 @@ mod tests {
             (2205, base("regclass")),
             (1007, array(23)),
             (143, array(142)),
+            (3615, base("tsquery")),
+            (30, TypeFacts { element: 26, ..base("oidvector") }),
+            (26, base("oid")),
             (20_000, kind('e')),
             (20_001, array(20_000)),
             (20_002, TypeFacts { attributes: vec![23, 1007], ..kind('c') }),
@@ -195,9 +199,12 @@ mod tests {
             found.sort_unstable();
             found
         };
-        assert_eq!(of(BinarySafety::Always), [23, 25, 1007, 20_000, 20_002, 20_005, 20_007, 20_008, 20_010]);
+        assert_eq!(
+            of(BinarySafety::Always),
+            [23, 25, 26, 1007, 20_000, 20_002, 20_005, 20_007, 20_008, 20_010]
+        );
         assert_eq!(of(BinarySafety::To14), [20_001, 20_003, 20_004, 20_006, 20_009]);
-        assert_eq!(of(BinarySafety::Never), [142, 143, 2205, 20_011, 20_012, 20_013, 20_014]);
+        assert_eq!(of(BinarySafety::Never), [30, 142, 143, 2205, 3615, 20_011, 20_012, 20_013, 20_014]);
         assert!(BinarySafety::To14.holds_for(140_000) && !BinarySafety::To14.holds_for(130_023));
     }
 

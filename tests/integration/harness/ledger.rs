@@ -63,9 +63,10 @@ impl Ledger {
         source.psql_file(&fixture("ledger.sql"));
     }
 
-    /// Starts up to 16 clients; a seed always makes the same choices, in whatever order the clients then run.
+    /// Starts up to 16 clients; a seed always makes the same choices, in whatever order the clients then run. They pause between
+    /// transactions, so that a debug build on a busy machine keeps up.
     pub fn start(source: &Database, seed: u64, clients: u64) -> Ledger {
-        Self::start_at(source.conninfo(), seed, clients, Duration::ZERO)
+        Self::start_at(source.conninfo(), seed, clients, Duration::from_millis(15))
     }
 
     /// As [`Ledger::start`], through this connection string, with a pause between each client's transactions.
