@@ -159,16 +159,16 @@ impl Lane {
     /// Adds a statement whose tag is known.
     pub fn control(&mut self, sql: &str, tag: &'static str, what: &'static str) {
         self.out.extend_from_slice(&Wire::query_message(sql));
-        self.expect(vec![Reply { about: About::Control(what), expect: Expect::Tag(tag) }]);
+        self.awaiting(vec![Reply { about: About::Control(what), expect: Expect::Tag(tag) }]);
     }
 
     /// Adds a statement that touches any number of rows.
     pub fn statement(&mut self, sql: &str, what: &'static str) {
         self.out.extend_from_slice(&Wire::query_message(sql));
-        self.expect(vec![Reply { about: About::Control(what), expect: Expect::Any }]);
+        self.awaiting(vec![Reply { about: About::Control(what), expect: Expect::Any }]);
     }
 
-    fn expect(&mut self, replies: Vec<Reply>) {
+    fn awaiting(&mut self, replies: Vec<Reply>) {
         self.steps.push_back(Step { replies, done: 0 });
     }
 
@@ -301,7 +301,7 @@ impl Lane {
     ) -> Result<bool, ApplyError> {
         self.out.extend_from_slice(&Wire::query_message(sql));
         let expect = Expect::Rows(rows.len() as u64);
-        self.expect(vec![Reply { about: About::Rows(Kind::Insert, Arc::clone(target)), expect }]);
+        self.awaiting(vec![Reply { about: About::Rows(Kind::Insert, Arc::clone(target)), expect }]);
         let mut frame = None;
         let mut good = true;
         for row in rows {
@@ -411,7 +411,7 @@ impl Lane {
         extended::execute(&mut self.out);
         extended::sync(&mut self.out);
         let about = About::Rows(shape.kind, Arc::clone(target));
-        self.expect(vec![Reply { about, expect: Expect::UpTo(rows.len() as u64) }]);
+        self.awaiting(vec![Reply { about, expect: Expect::UpTo(rows.len() as u64) }]);
         Ok(())
     }
 
@@ -492,6 +492,6 @@ impl Group<'_> {
     /// Ends the group.
     pub fn end(self) {
         extended::sync(&mut self.lane.out);
-        self.lane.expect(self.replies);
+        self.lane.awaiting(self.replies);
     }
 }
