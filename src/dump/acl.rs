@@ -47,7 +47,11 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
              acldefault('n', nspowner), 0 \
              FROM pg_namespace n, x WHERE n.oid <> x.oid \
            UNION ALL SELECT 'pg_language'::regclass, oid, 0, NULL, lanacl, acldefault('l', lanowner), 0 \
-             FROM pg_language WHERE oid < 16384 \
+             FROM pg_language \
+           UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid, 0, NULL, fdwacl, acldefault('F', fdwowner), 0 \
+             FROM pg_foreign_data_wrapper \
+           UNION ALL SELECT 'pg_foreign_server'::regclass, oid, 0, NULL, srvacl, acldefault('S', srvowner), 0 \
+             FROM pg_foreign_server \
            UNION ALL SELECT 'pg_largeobject'::regclass, oid, 0, NULL, lomacl, acldefault('L', lomowner), 0 \
              FROM pg_largeobject_metadata WHERE lomacl IS NOT NULL) \
          SELECT s.classid, s.objid, s.attname, s.relation, s.acl::text[] AS acl, s.base::text[] AS base, \

@@ -10,6 +10,9 @@ use crate::schema::{Address, Definition, Object, class};
 pub(super) const USER_NAMESPACE: &str =
     "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> '_pg_migrator'";
 
+/// `FirstNormalObjectId` in `access/transam.h`: what is below, initdb made.
+pub(super) const FIRST_USER_OID: u32 = 16384;
+
 /// The same condition on a name.
 pub(super) fn is_user_schema(schema: &str) -> bool {
     !schema.starts_with("pg_") && schema != "information_schema"
@@ -47,6 +50,20 @@ pub(super) fn type_object(row: &Row, definition: Definition) -> Result<Object, D
         address: Address::new(class::TYPE, row.get("oid")?),
         namespace: row.get("nspname")?,
         name: row.get("typname")?,
+        parent: None,
+        owner: row.get("owner")?,
+        acl: None,
+        comments: Vec::new(),
+        definition,
+    })
+}
+
+/// An object that lives in no schema, from a row with `oid`, `name` and `owner`.
+pub(super) fn unnamespaced(row: &Row, class: u32, definition: Definition) -> Result<Object, DumpError> {
+    Ok(Object {
+        address: Address::new(class, row.get("oid")?),
+        namespace: None,
+        name: row.get("name")?,
         parent: None,
         owner: row.get("owner")?,
         acl: None,

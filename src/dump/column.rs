@@ -9,6 +9,7 @@ use super::catalogs::{Catalogs, USER_NAMESPACE};
 use super::column_type;
 use crate::pg::Row;
 use crate::schema::binary::{BinarySafety, TypeFacts, binary_safety};
+use crate::schema::foreign_option::ForeignOptions;
 use crate::schema::quote::qualified;
 use crate::schema::storage_option::storage_options;
 use crate::schema::{Column, ColumnDefault, Generated, Identity, NotNull};
@@ -45,14 +46,14 @@ fn columns_sql(c: &Catalogs<'_>) -> String {
            d.oid AS default_oid, pg_get_expr(d.adbin, d.adrelid) AS expression, \
            cn.nspname AS collation_namespace, co.collname, \
            CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage::text END AS storage, {compression} AS compression, \
-           a.attstattarget::int4 AS statistics, a.attoptions, a.attislocal, a.attinhcount::int4 AS inherited \
+           a.attstattarget::int4 AS statistics, a.attoptions, a.attfdwoptions, a.attislocal, a.attinhcount::int4 AS inherited \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
          JOIN pg_type t ON t.oid = a.atttypid \
          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.atthasdef \
          LEFT JOIN pg_collation co ON co.oid = a.attcollation AND a.attcollation <> t.typcollation \
          LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace {not_null_join} \
-         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {USER_NAMESPACE} \
+         WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND {USER_NAMESPACE} \
          ORDER BY a.attrelid, a.attnum",
         generated = c.since(12, "a.attgenerated::text", "''::text"),
         compression = c.since(14, "a.attcompression::text", "''::text"),
@@ -113,6 +114,9 @@ fn to_column(
         // NULL from 17 on, -1 before: the default.
         statistics_target: row.get::<Option<i32>>("statistics")?.filter(|target| *target >= 0),
         options: storage_options(&options, ""),
+        foreign_options: ForeignOptions::parse(
+            &row.get::<Option<Vec<String>>>("attfdwoptions")?.unwrap_or_default(),
+        ),
         local,
         inherited: row.get("inherited")?,
         binary: *safe.entry(type_oid).or_insert_with(|| binary_safety(type_oid, types)),

@@ -24,7 +24,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
          FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace \
          LEFT JOIN pg_index i ON k.contype IN ('p', 'u', 'x') AND i.indexrelid = k.conindid \
          LEFT JOIN pg_class ic ON ic.oid = i.indexrelid {INDEX_JOINS} \
-         WHERE t.relkind IN ('r', 'p') AND t.relpersistence <> 't' AND {USER_NAMESPACE} \
+         WHERE t.relkind IN ('r', 'p', 'f') AND t.relpersistence <> 't' AND {USER_NAMESPACE} \
            AND (k.contype IN ('p', 'u', 'x') OR (k.contype = 'f' {own_foreign}) \
              OR (k.contype IN ('c', 'n') AND NOT k.convalidated AND k.conislocal)) ORDER BY k.oid",
         period = c.since(18, "k.conperiod", "false"),

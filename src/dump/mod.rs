@@ -20,7 +20,10 @@ mod depend;
 mod domain;
 mod enum_type;
 mod error;
+mod event_trigger;
 mod extension;
+mod foreign_data_wrapper;
+mod foreign_server;
 mod function;
 mod index;
 mod large_object;
@@ -33,9 +36,12 @@ mod range;
 mod rule;
 mod select;
 mod sequence;
+mod subscription;
 mod table;
 mod trigger;
 mod unsupported;
+mod user_mapping;
+mod user_publication;
 mod view;
 
 use std::pin::Pin;
@@ -113,6 +119,13 @@ async fn read_objects(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
         Box::pin(rule::read(c)),
         Box::pin(trigger::read(c)),
         Box::pin(policy::read(c)),
+        Box::pin(foreign_data_wrapper::read(c)),
+        Box::pin(foreign_server::read(c)),
+        Box::pin(user_mapping::read(c)),
+        Box::pin(event_trigger::read(c)),
+        Box::pin(user_publication::read(c)),
+        Box::pin(user_publication::read_members(c)),
+        Box::pin(subscription::read(c)),
     ];
     Ok(try_join_all(readers).await?.into_iter().flatten().collect())
 }

@@ -7,14 +7,16 @@ use super::DumpError;
 use super::catalogs::{Catalogs, USER_NAMESPACE};
 use super::column;
 use crate::pg::Row;
+use crate::schema::foreign_option::ForeignOptions;
 use crate::schema::inherit::settle_children;
 use crate::schema::quote::qualified;
 use crate::schema::storage_option::storage_options;
 use crate::schema::{
-    Address, Check, Definition, Estimate, Object, PartitionOf, Relative, ReplicaIdentity, Table, TableKind,
+    Address, Check, Definition, Estimate, ForeignTable, Object, PartitionOf, Relative, ReplicaIdentity,
+    Table, TableKind,
 };
 
-/// All ordinary and partitioned tables.
+/// All ordinary, partitioned and foreign tables.
 pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
     let sql = tables_sql(c);
     let (rows, mut columns, mut parents, mut checks) =
@@ -52,11 +54,12 @@ fn tables_sql(c: &Catalogs<'_>) -> String {
                AND o.opcname IN ('enum_ops', 'array_ops', 'record_ops', 'range_ops', 'multirange_ops')) AS hash_differs, \
            c.reloptions, x.reloptions AS toast_options, {access_method} AS access_method, s.spcname, \
            {with_oids} AS with_oids, c.relrowsecurity, c.relforcerowsecurity, c.relreplident::text AS replident, \
-           c.relpages, c.reltuples, coalesce(x.relpages, 0) AS toast_pages \
+           c.relpages, c.reltuples, coalesce(x.relpages, 0) AS toast_pages, fs.srvname, ft.ftoptions \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_class x ON x.oid = c.reltoastrelid AND c.reltoastrelid <> 0 \
          LEFT JOIN pg_tablespace s ON s.oid = c.reltablespace \
-         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {USER_NAMESPACE} ORDER BY c.oid",
+         LEFT JOIN pg_foreign_table ft ON ft.ftrelid = c.oid LEFT JOIN pg_foreign_server fs ON fs.oid = ft.ftserver \
+         WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND {USER_NAMESPACE} ORDER BY c.oid",
         access_method = c.since(
             12,
             "(SELECT am.amname FROM pg_am am WHERE am.oid = c.relam AND am.amname <> 'heap')",
@@ -92,6 +95,13 @@ fn to_object(row: &Row, parents: Vec<Relative>) -> Result<Object, DumpError> {
         estimate: estimate(row)?,
         ..Table::default()
     };
+    if let Some(server) = row.get::<Option<String>>("srvname")? {
+        let options = row.get::<Option<Vec<String>>>("ftoptions")?.unwrap_or_default();
+        table.kind = TableKind::Foreign;
+        table.foreign = Some(ForeignTable { server, options: ForeignOptions::parse(&options) });
+        // They have none, which the catalogs call `NOTHING`.
+        table.replica_identity = ReplicaIdentity::Default;
+    }
     match row.get::<Option<String>>("bound")? {
         Some(bound) => {
             table.partition_of = parents.into_iter().next().map(|parent| PartitionOf { parent, bound });
@@ -142,7 +152,7 @@ async fn read_checks(c: &Catalogs<'_>) -> Result<HashMap<u32, Vec<Check>>, DumpE
     let sql = format!(
         "SELECT k.oid, k.conrelid, k.conname, pg_get_constraintdef(k.oid) AS definition, k.connoinherit, k.conislocal \
          FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE k.contype = 'c' AND k.convalidated AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
+         WHERE k.contype = 'c' AND k.convalidated AND c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' \
            AND {USER_NAMESPACE} ORDER BY k.conrelid, k.conname"
     );
     let mut checks: HashMap<u32, Vec<Check>> = HashMap::new();

@@ -22,7 +22,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
              {parent} AS parent \
            FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid \
            JOIN pg_namespace n ON n.oid = c.relnamespace \
-           WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relpersistence <> 't' AND {USER_NAMESPACE} AND NOT EXISTS (SELECT FROM pg_constraint k \
+           WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND {USER_NAMESPACE} AND NOT EXISTS (SELECT FROM pg_constraint k \
              WHERE k.oid = t.tgconstraint AND k.contype <> 't')) AS s \
          LEFT JOIN pg_trigger p ON p.oid = s.parent AND s.parent <> 0 \
          WHERE (s.parent = 0 AND NOT s.tgisinternal) OR p.tgenabled <> s.tgenabled ORDER BY s.oid"

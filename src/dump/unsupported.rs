@@ -26,11 +26,6 @@ const KINDS: &[(&str, &str)] = &[
     ("pg_collation", "true"),
     ("pg_language", "true"),
     ("pg_am", "true"),
-    ("pg_foreign_data_wrapper", "true"),
-    ("pg_foreign_server", "true"),
-    ("pg_class", "o.relkind = 'f'"),
-    ("pg_event_trigger", "true"),
-    ("pg_publication", "true"),
     ("pg_statistic_ext", "true"),
     ("pg_ts_config", "true"),
     ("pg_ts_dict", "true"),
@@ -51,9 +46,9 @@ pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupp
         c.query("looking for what pg_dump leaves out as well", PG_DUMP_NEITHER),
     )?;
     let mut found = Vec::new();
-    let carried_by_pg_dump =
-        all.0.iter().chain(&all.1).chain(&all.2).chain(&all.3).chain(&all.4).chain(&all.5);
-    let rows = carried_by_pg_dump.map(|row| (row, false)).chain(all.6.iter().map(|row| (row, true)));
+    let carried_by_pg_dump = all.0.iter().chain(&all.1).chain(&all.2).chain(&all.3).chain(&all.5);
+    let left_out = all.4.iter().chain(&all.6);
+    let rows = carried_by_pg_dump.map(|row| (row, false)).chain(left_out.map(|row| (row, true)));
     for (row, pg_dump_neither) in rows {
         let schema: Option<String> = row.get("schema")?;
         let taken = match &schema {
@@ -70,7 +65,7 @@ pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupp
 }
 
 fn objects_sql() -> String {
-    let mut kinds: Vec<String> = KINDS
+    let kinds: Vec<String> = KINDS
         .iter()
         .map(|(catalog, condition)| {
             format!(
@@ -78,8 +73,6 @@ fn objects_sql() -> String {
             )
         })
         .collect();
-    // The catalog itself is for superusers; the view is for all.
-    kinds.push("SELECT 'pg_user_mapping'::regclass::oid, umid FROM pg_user_mappings".to_owned());
     format!(
         "SELECT CASE WHEN o.class = 'pg_type'::regclass THEN 'base type' ELSE i.type END AS kind, \
            i.schema AS schema, i.identity \
@@ -110,8 +103,11 @@ const LABELS: &str = "SELECT 'security label' AS kind, i.schema AS schema, \
      WHERE i.identity IS NOT NULL AND NOT EXISTS (SELECT FROM pg_init_privs p WHERE p.classoid = l.classoid \
        AND p.objoid = l.objoid AND l.objoid < 16384)";
 
-const SUBSCRIPTIONS: &str = "SELECT 'subscription' AS kind, NULL::text AS schema, quote_ident(s.subname) AS identity \
-     FROM pg_subscription s JOIN pg_database b ON b.oid = s.subdbid WHERE b.datname = current_database()";
+/// Its connection string is for superusers alone; pg_dump leaves all of it out then.
+const SUBSCRIPTIONS: &str = "SELECT 'subscription (whose connection only a superuser may read)' AS kind, \
+       NULL::text AS schema, quote_ident(s.subname) AS identity \
+     FROM pg_subscription s JOIN pg_database b ON b.oid = s.subdbid WHERE b.datname = current_database() \
+       AND NOT has_column_privilege('pg_subscription', 'subconninfo', 'SELECT')";
 
 /// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET`.
 const SETTINGS: &str = "SELECT 'setting of database' AS kind, NULL::text AS schema, \

@@ -31,9 +31,12 @@ CREATE TABLE _pg_migrator.task (\
 CREATE TABLE _pg_migrator.object (\
  migration text NOT NULL, kind text NOT NULL, identity text NOT NULL)";
 
-/// Drops the journal with everything in it.
+/// Drops the journal with everything in it; event triggers, of which the last thing made may be some, do not fire for it,
+/// where the role may see to that.
 pub fn drop_journal() -> &'static str {
-    "DROP SCHEMA IF EXISTS _pg_migrator CASCADE"
+    "SELECT pg_catalog.set_config('session_replication_role', 'replica', true) FROM pg_catalog.pg_roles \
+       WHERE rolname = current_user AND rolsuper; \
+     DROP SCHEMA IF EXISTS _pg_migrator CASCADE"
 }
 
 /// The migration is in `phase` from now on.

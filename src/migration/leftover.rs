@@ -11,7 +11,7 @@ use crate::error::Side;
 use crate::journal::{self, Leftover};
 use crate::lsn::Lsn;
 use crate::pg::{BEGIN_READER, Session, SqlError};
-use crate::schema::{Definition, Object, RenderOptions, Schema, Section, order};
+use crate::schema::{Definition, Object, RenderOptions, Schema, Section, class, order};
 use crate::validate::Finding;
 use crate::{dump, journal::Origin};
 
@@ -141,13 +141,25 @@ pub(super) fn under_way(pid: Option<i32>) -> Finding {
 pub(super) struct Reach {
     schemas: HashSet<String>,
     extensions: HashSet<String>,
+    /// What lives in no schema and has an owner of its own: catalog and name.
+    outside: HashSet<(u32, String)>,
 }
 
 /// Asks the source for the reach of its migration.
 pub(super) async fn reach(source: &Session) -> Result<Reach, SqlError> {
     let sql = "SELECT true AS schema, nspname::text AS name FROM pg_catalog.pg_namespace \
                UNION ALL SELECT false, extname::text FROM pg_catalog.pg_extension";
+    let outside = "SELECT 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass::oid AS class, fdwname::text AS name \
+         FROM pg_catalog.pg_foreign_data_wrapper \
+       UNION ALL SELECT 'pg_catalog.pg_foreign_server'::pg_catalog.regclass, srvname FROM pg_catalog.pg_foreign_server \
+       UNION ALL SELECT 'pg_catalog.pg_event_trigger'::pg_catalog.regclass, evtname FROM pg_catalog.pg_event_trigger \
+       UNION ALL SELECT 'pg_catalog.pg_publication'::pg_catalog.regclass, pubname FROM pg_catalog.pg_publication \
+       UNION ALL SELECT 'pg_catalog.pg_subscription'::pg_catalog.regclass, s.subname FROM pg_catalog.pg_subscription s \
+         JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()";
     let mut reach = Reach::default();
+    for row in source.query("reading the names of what lives in no schema", outside).await? {
+        reach.outside.insert((row.get("class")?, row.get("name")?));
+    }
     for row in source.query("reading the names of schemas and extensions", sql).await? {
         let names = if row.get("schema")? { &mut reach.schemas } else { &mut reach.extensions };
         names.insert(row.get("name")?);
@@ -161,6 +173,20 @@ impl Reach {
             (Definition::Namespace(_), _) => self.schemas.contains(&object.name),
             (Definition::Extension(_), _) => self.extensions.contains(&object.name),
             (_, Some(schema)) => self.schemas.contains(schema),
+            (Definition::UserMapping(mapping), None) => {
+                self.outside.contains(&(class::FOREIGN_SERVER, mapping.server.clone()))
+            }
+            (Definition::PublicationMember(member), None) => {
+                self.outside.contains(&(class::PUBLICATION, member.publication_name.clone()))
+            }
+            (
+                Definition::ForeignDataWrapper(_)
+                | Definition::ForeignServer(_)
+                | Definition::EventTrigger(_)
+                | Definition::Publication(_)
+                | Definition::Subscription(_),
+                None,
+            ) => self.outside.contains(&(object.address.class, object.name.clone())),
             (_, None) => true,
         }
     }

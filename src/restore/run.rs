@@ -16,6 +16,7 @@ use crate::config::RestoreOptions;
 use crate::pg::{CancelHandle, Server};
 use crate::progress::{Event, FailedObject, Reporter};
 use crate::schema::Step;
+use crate::schema::secret::{shown, without_secrets};
 
 /// What Restore works on; the same for every worker.
 pub(super) struct Run {
@@ -176,7 +177,12 @@ impl Run {
             object: step.identity.clone(),
             message,
             skipped_because_of: because,
-            statements: step.create.iter().chain(&step.acl).map(|s| format!("{s};")).collect(),
+            statements: step
+                .create
+                .iter()
+                .chain(&step.acl)
+                .map(|s| format!("{};", shown(step.kind, s)))
+                .collect(),
         });
     }
 
@@ -315,14 +321,21 @@ impl Run {
 
     /// A statement's failure as an error of step `i`.
     pub fn object_error(&self, i: usize, statement: &str, mut source: crate::pg::SqlError) -> RestoreError {
-        source.what = format!("creating {} {}", self.steps[i].kind, self.steps[i].identity);
+        let kind = self.steps[i].kind;
+        source.what = format!("creating {kind} {}", self.steps[i].identity);
+        // A server may quote what it was sent.
+        source.message = without_secrets(kind, statement, source.message);
+        for text in [&mut source.detail, &mut source.hint, &mut source.context] {
+            *text = text.take().map(|text| without_secrets(kind, statement, text));
+        }
+        let statement = shown(kind, statement);
         const SHOWN: usize = 400;
         let mut statement: String = statement.chars().take(SHOWN + 1).collect();
         if statement.chars().count() > SHOWN {
             statement = statement.chars().take(SHOWN).chain("…".chars()).collect();
         }
         RestoreError::Object {
-            kind: self.steps[i].kind.to_owned(),
+            kind: kind.to_owned(),
             object: self.steps[i].identity.clone(),
             statement,
             source,

@@ -107,6 +107,12 @@ pub enum AclKind {
     Schema,
     /// Large objects.
     LargeObject,
+    /// Foreign-data wrappers and foreign servers.
+    Foreign,
+    /// Languages.
+    Language,
+    /// Databases.
+    Database,
 }
 
 impl AclKind {
@@ -130,6 +136,8 @@ impl AclKind {
             AclKind::Type => &[('U', "USAGE")],
             AclKind::Schema => &[('C', "CREATE"), ('U', "USAGE")],
             AclKind::LargeObject => &[('r', "SELECT"), ('w', "UPDATE")],
+            AclKind::Foreign | AclKind::Language => &[('U', "USAGE")],
+            AclKind::Database => &[('C', "CREATE"), ('c', "CONNECT"), ('T', "TEMPORARY")],
         }
     }
 }

@@ -4,6 +4,7 @@
 //! positions on the target differ, and columns are always named.
 
 use super::binary::BinarySafety;
+use super::foreign_option::ForeignOptions;
 use super::quote::quote_ident;
 
 /// One column of a table.
@@ -37,6 +38,8 @@ pub struct Column {
     pub statistics_target: Option<i32>,
     /// Attribute options (`n_distinct=…`), as they stand between the parentheses of `SET (…)`.
     pub options: Vec<String>,
+    /// Of a foreign table's column: what the wrapper is told.
+    pub foreign_options: ForeignOptions,
     /// Defined in this table itself, whether or not a parent has it too.
     pub local: bool,
     /// Number of direct parents that have it.
@@ -173,6 +176,7 @@ impl Column {
         if !self.options.is_empty() {
             out.push(format!("ALTER COLUMN {column} SET ({})", self.options.join(", ")));
         }
+        out.extend(self.foreign_options.clause().map(|clause| format!("ALTER COLUMN {column} {clause}")));
         out
     }
 }

@@ -84,7 +84,8 @@ impl<'s> Drops<'s> {
                 | Definition::Constraint(_)
                 | Definition::Rule(_)
                 | Definition::Trigger(_)
-                | Definition::Policy(_) => false,
+                | Definition::Policy(_)
+                | Definition::PublicationMember(_) => false,
                 _ => true,
             };
             if dropped {
@@ -372,6 +373,8 @@ impl<'s> Drops<'s> {
 
 fn rank(object: &Object) -> u8 {
     match &object.definition {
+        // First, so that they do not fire for the rest.
+        Definition::EventTrigger(_) => 0,
         Definition::DefaultAcl(_) => 1,
         Definition::View(_) => 2,
         Definition::MaterializedView(_) => 3,
@@ -391,7 +394,8 @@ fn batches(statements: impl Iterator<Item = String>) -> Vec<String> {
     const MARK: &str = " IF EXISTS ";
     let head = |statement: &str| {
         let at = statement.starts_with("DROP ").then(|| statement.find(MARK)).flatten()? + MARK.len();
-        let on = ["DROP TRIGGER ", "DROP RULE ", "DROP POLICY "].iter().any(|h| statement.starts_with(h));
+        let single = ["TRIGGER", "RULE", "POLICY", "EVENT TRIGGER", "USER MAPPING", "SUBSCRIPTION"];
+        let on = single.iter().any(|kind| statement["DROP ".len()..].starts_with(kind));
         (!on && !statement.ends_with(" CASCADE")).then_some(at)
     };
     let mut out: Vec<(Option<usize>, usize, String)> = Vec::new();

@@ -6,8 +6,10 @@
 use super::acl::Acl;
 use super::quote::{qualified, quote_ident};
 use super::{
-    Aggregate, CompositeType, Constraint, DefaultAcl, Domain, EnumType, Extension, Function, Index,
-    LargeObject, MaterializedView, Namespace, Policy, RangeType, Rule, Sequence, Table, Trigger, View,
+    Aggregate, CompositeType, Constraint, DefaultAcl, Domain, EnumType, EventTrigger, Extension,
+    ForeignDataWrapper, ForeignServer, Function, Index, LargeObject, MaterializedView, Namespace, Policy,
+    PublicationMember, RangeType, Rule, Sequence, Subscription, Table, Trigger, UserMapping, UserPublication,
+    View,
 };
 
 /// Catalog OIDs, fixed since PostgreSQL's catalogs are (`src/include/catalog/pg_*.h`).
@@ -32,6 +34,22 @@ pub mod class {
     pub const TRIGGER: u32 = 2620;
     /// `pg_default_acl`
     pub const DEFAULT_ACL: u32 = 826;
+    /// `pg_foreign_server`
+    pub const FOREIGN_SERVER: u32 = 1417;
+    /// `pg_user_mapping`
+    pub const USER_MAPPING: u32 = 1418;
+    /// `pg_foreign_data_wrapper`
+    pub const FOREIGN_DATA_WRAPPER: u32 = 2328;
+    /// `pg_event_trigger`
+    pub const EVENT_TRIGGER: u32 = 3466;
+    /// `pg_subscription`
+    pub const SUBSCRIPTION: u32 = 6100;
+    /// `pg_publication`
+    pub const PUBLICATION: u32 = 6104;
+    /// `pg_publication_rel`
+    pub const PUBLICATION_TABLE: u32 = 6106;
+    /// `pg_publication_namespace`
+    pub const PUBLICATION_NAMESPACE: u32 = 6237;
     /// `pg_extension`
     pub const EXTENSION: u32 = 3079;
     /// `pg_policy`
@@ -127,6 +145,13 @@ pub enum Definition {
     Policy(Policy),
     DefaultAcl(DefaultAcl),
     LargeObject(LargeObject),
+    ForeignDataWrapper(ForeignDataWrapper),
+    ForeignServer(ForeignServer),
+    UserMapping(UserMapping),
+    EventTrigger(EventTrigger),
+    Publication(UserPublication),
+    PublicationMember(PublicationMember),
+    Subscription(Subscription),
 }
 
 impl Object {

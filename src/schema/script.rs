@@ -45,8 +45,11 @@ pub fn script<'s>(steps: &'s [Step], options: &ScriptOptions) -> impl Iterator<I
     let sections = options.sections.clone();
     let takes = move |section: Section| sections.is_empty() || sections.contains(&section);
     let after = after_privileges(steps);
+    // Event triggers would fire for whatever comes after them.
+    let fires = |step: &Step| step.kind == "EVENT TRIGGER";
+    let last: Vec<&Step> = steps.iter().filter(|s| fires(s) && takes(s.section)).collect();
     let chosen: Vec<(&Step, bool)> =
-        steps.iter().zip(after).filter(|(step, _)| takes(step.section)).collect();
+        steps.iter().zip(after).filter(|(step, _)| takes(step.section) && !fires(step)).collect();
     let of = move |section: Option<Section>, late: bool| {
         let steps: Vec<&'s Step> = chosen
             .iter()
@@ -64,6 +67,7 @@ pub fn script<'s>(steps: &'s [Step], options: &ScriptOptions) -> impl Iterator<I
         .chain(of(Some(Section::PostData), false).into_iter().filter_map(creation))
         .chain(privileges.into_iter().filter_map(|step| paragraph(step, "ACL", &step.acl)))
         .chain(of(None, true).into_iter().filter_map(creation))
+        .chain(last.into_iter().filter_map(creation))
 }
 
 fn takes_data(options: &ScriptOptions) -> bool {

@@ -31,6 +31,13 @@ macro_rules! for_kind {
             Definition::Rule($d) => $call,
             Definition::Trigger($d) => $call,
             Definition::Policy($d) => $call,
+            Definition::ForeignDataWrapper($d) => $call,
+            Definition::ForeignServer($d) => $call,
+            Definition::UserMapping($d) => $call,
+            Definition::EventTrigger($d) => $call,
+            Definition::Publication($d) => $call,
+            Definition::PublicationMember($d) => $call,
+            Definition::Subscription($d) => $call,
         }
     };
 }
@@ -141,6 +148,8 @@ impl Object {
             Definition::Aggregate(aggregate) => (AclKind::Function, aggregate.acl_phrase(self)),
             Definition::Sequence(_) => (AclKind::Sequence, format!("SEQUENCE {name}")),
             Definition::LargeObject(_) => (AclKind::LargeObject, self.reference()),
+            Definition::ForeignDataWrapper(_) => (AclKind::Foreign, self.reference()),
+            Definition::ForeignServer(_) => (AclKind::Foreign, format!("FOREIGN SERVER {name}")),
             Definition::Enum(_) | Definition::Domain(_) | Definition::Composite(_) | Definition::Range(_) => {
                 (AclKind::Type, format!("TYPE {name}"))
             }

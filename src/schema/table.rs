@@ -7,6 +7,7 @@
 
 use super::binary::BinarySafety;
 use super::column::{Column, Generated};
+use super::foreign_option::ForeignOptions;
 use super::object::{Address, Object};
 use super::quote::quote_ident;
 use super::{RenderOptions, class};
@@ -45,6 +46,8 @@ pub struct Table {
     pub row_security: bool,
     /// `FORCE ROW LEVEL SECURITY`
     pub force_row_security: bool,
+    /// Of a foreign table: where its rows are.
+    pub foreign: Option<ForeignTable>,
     /// What the write-ahead log says of old rows.
     pub replica_identity: ReplicaIdentity,
     /// Valid check constraints. Those that are `NOT VALID` are [`super::Constraint`]s.
@@ -61,6 +64,17 @@ pub enum TableKind {
     Ordinary,
     /// Its partitions do.
     Partitioned,
+    /// A foreign server does: they are never copied.
+    Foreign,
+}
+
+/// What makes a table a foreign one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForeignTable {
+    /// Its server, unquoted.
+    pub server: String,
+    /// Its options.
+    pub options: ForeignOptions,
 }
 
 /// Another relation: its address, and its name as statements write it.
@@ -177,7 +191,8 @@ impl Table {
         let alterations: Vec<String> =
             self.columns.iter().flat_map(|c| c.alterations(self.writes(c))).collect();
         if !alterations.is_empty() {
-            out.push(format!("ALTER TABLE ONLY {name}\n    {}", alterations.join(",\n    ")));
+            let words = self.words();
+            out.push(format!("ALTER {words} ONLY {name}\n    {}", alterations.join(",\n    ")));
         }
         // A default that is separate and has an address is a step of its own; this one has none.
         for column in self.columns.iter().filter(|c| !self.writes(c)) {
@@ -197,8 +212,8 @@ impl Table {
     }
 
     fn create_table(&self, name: &str) -> String {
-        let mut out = String::from(if self.unlogged { "CREATE UNLOGGED TABLE " } else { "CREATE TABLE " });
-        out.push_str(name);
+        let mut out =
+            format!("CREATE {}{} {name}", if self.unlogged { "UNLOGGED " } else { "" }, self.words());
         let typed = self.of_type.is_some();
         if let Some(of_type) = &self.of_type {
             out.push_str(" OF ");
@@ -222,6 +237,10 @@ impl Table {
         if !self.inherits.is_empty() {
             let parents: Vec<&str> = self.inherits.iter().map(|p| p.name.as_str()).collect();
             out.push_str(&format!("\nINHERITS ({})", parents.join(", ")));
+        }
+        if let Some(foreign) = &self.foreign {
+            out.push_str(&format!("\nSERVER {}", quote_ident(&foreign.server)));
+            out.extend(foreign.options.clause().map(|clause| format!("\n{clause}")));
         }
         if let Some(key) = &self.partition_key {
             out.push_str(&format!("\nPARTITION BY {key}"));
@@ -261,12 +280,16 @@ impl Table {
 
     /// The statements that drop it.
     pub fn drop(&self, object: &Object) -> Vec<String> {
-        vec![format!("DROP TABLE IF EXISTS {}", object.qualified_name())]
+        vec![format!("DROP {} IF EXISTS {}", self.words(), object.qualified_name())]
     }
 
     /// How `COMMENT ON` and `ALTER … OWNER TO` name it.
     pub fn reference(&self, object: &Object) -> String {
-        format!("TABLE {}", object.qualified_name())
+        format!("{} {}", self.words(), object.qualified_name())
+    }
+
+    fn words(&self) -> &'static str {
+        if self.kind == TableKind::Foreign { "FOREIGN TABLE" } else { "TABLE" }
     }
 }
 

@@ -6,15 +6,11 @@ use super::facts::source::Kind;
 use super::finding::{Finding, Severity};
 use crate::config::Filter;
 use crate::error::Side;
-use crate::schema::quote::quote_ident;
-use crate::schema::{Schema, Unsupported};
+use crate::schema::Schema;
 
 /// Findings from the model of the source's schema.
 pub(super) fn judge_schema(schema: &Schema, asked: Asked<'_>, out: &mut Vec<Finding>) {
-    // The publication that is streamed from is a tool of the migration, not a part of the database.
-    let streamed_from = asked.online.map(|online| quote_ident(&online.options.publication));
-    let is_tool = |u: &Unsupported| u.kind == "publication" && Some(&u.identity) == streamed_from.as_ref();
-    for object in schema.unsupported.iter().filter(|u| !is_tool(u)) {
+    for object in &schema.unsupported {
         if object.pg_dump_neither {
             let message = format!("{} {} is not carried, nor is it by pg_dump", object.kind, object.identity);
             let finding = Finding::warning("not-carried", message).on(Side::Source);
@@ -107,9 +103,9 @@ fn idle(severity: Severity, flag: &str, pattern: &str, noun: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::super::facts::source::Relation;
-    use super::super::testing::{asking, online, shown};
+    use super::super::testing::{asking, shown};
     use super::*;
-    use crate::schema::LeftOut;
+    use crate::schema::{LeftOut, Unsupported};
 
     #[test]
     fn the_model() {
@@ -135,26 +131,6 @@ Warning unsupported-object source [s.oc]: operator class s.oc is of a kind that 
 Warning left-out-by-filter source [s.v]: s.v is left out, because it needs t.t, which a filter leaves out
     let the filters take t.t too, where s.v is needed
 "#);
-    }
-
-    #[test]
-    fn the_publication_that_is_streamed_from_is_not_carried_and_not_missed() {
-        let publication = |identity: &str| Unsupported {
-            kind: "publication".into(),
-            identity: identity.into(),
-            pg_dump_neither: false,
-        };
-        let schema =
-            Schema { unsupported: vec![publication("\"P\""), publication("q")], ..Schema::default() };
-        let options = crate::config::OnlineOptions { publication: "P".into(), ..Default::default() };
-        let mut out = Vec::new();
-        asking(
-            |_, _| (),
-            |asked| judge_schema(&schema, Asked { online: Some(online(&options)), ..asked }, &mut out),
-        );
-        assert_eq!(out.iter().map(|f| f.object.as_deref()).collect::<Vec<_>>(), [Some("q")]);
-        asking(|_, _| (), |asked| judge_schema(&schema, asked, &mut out));
-        assert_eq!(out.len(), 3, "offline they are all missed");
     }
 
     #[test]

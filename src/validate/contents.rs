@@ -3,10 +3,13 @@
 use super::Asked;
 use super::facts::target::Existing;
 use super::facts::{Server, Source, Target};
-use super::finding::{Finding, some_of};
+use super::finding::{Finding, counted, some_of};
 use crate::config::Filter;
 use crate::error::Side;
+use crate::schema::Schema;
 use crate::schema::quote::{qualified, quote_ident};
+
+const REMEDY: &str = "name an empty database in --target, or let the migration drop what it would create with --drop-target-first";
 
 pub(super) fn judge(_: &Server, source: &Source, to: &Target, asked: Asked<'_>, out: &mut Vec<Finding>) {
     if asked.restore.drop_target_first || asked.resumes {
@@ -18,7 +21,6 @@ pub(super) fn judge(_: &Server, source: &Source, to: &Target, asked: Asked<'_>, 
         .filter(|o| source.schemas.contains(&o.schema) && would_be_made(o, asked.filter))
         .map(described)
         .collect();
-    let remedy = "name an empty database in --target, or let the migration drop what it would create with --drop-target-first";
     if !in_the_way.is_empty() {
         out.push(
             Finding::error(
@@ -34,7 +36,7 @@ pub(super) fn judge(_: &Server, source: &Source, to: &Target, asked: Asked<'_>, 
             )
             .on(Side::Target)
             .about(in_the_way[0].clone())
-            .mend(remedy),
+            .mend(REMEDY),
         );
     }
     if asked.filter.is_everything() && source.large_objects > 0 && to.large_objects > 0 {
@@ -47,7 +49,34 @@ pub(super) fn judge(_: &Server, source: &Source, to: &Target, asked: Asked<'_>, 
                 ),
             )
             .on(Side::Target)
-            .mend(remedy),
+            .mend(REMEDY),
+        );
+    }
+}
+
+/// What lives in no schema is in the way where it has the name of something that would be made.
+pub(super) fn judge_outside(schema: &Schema, to: &Target, asked: Asked<'_>, out: &mut Vec<Finding>) {
+    if asked.restore.drop_target_first || asked.resumes {
+        return;
+    }
+    let in_the_way: Vec<String> = schema
+        .objects
+        .iter()
+        .filter(|o| to.outside.contains(&(o.address.class, o.name.clone())))
+        .map(|o| {
+            let reference = o.reference();
+            let (kind, name) = reference.rsplit_once(' ').unwrap_or(("", &reference));
+            format!("{} {name}", kind.to_lowercase())
+        })
+        .collect();
+    if !in_the_way.is_empty() {
+        let message =
+            format!("{} there already: {}", counted(in_the_way.len(), "object"), some_of(&in_the_way));
+        out.push(
+            Finding::error("target-not-empty", message)
+                .on(Side::Target)
+                .about(in_the_way[0].clone())
+                .mend(REMEDY),
         );
     }
 }

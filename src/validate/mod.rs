@@ -11,6 +11,7 @@ mod facts;
 mod finding;
 mod limits;
 mod named;
+mod privileged;
 mod providers;
 mod publication;
 mod replica_identity;
@@ -100,6 +101,8 @@ pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report
     if let (Some((_, from)), Some((target, to))) = (&servers.source, &servers.target) {
         extensions::judge(schema, target, to, &mut findings);
         roles::judge(schema, from, target, to, asked, &mut findings);
+        privileged::judge(schema, target, &mut findings);
+        contents::judge_outside(schema, to, asked, &mut findings);
     }
     if let (Some((server, _)), Some(replication), Some(online)) =
         (&servers.source, &servers.replication, asked.online)

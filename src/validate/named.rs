@@ -13,6 +13,7 @@ pub(super) enum Use {
     Privilege,
     Policy,
     DefaultPrivilege,
+    Mapping,
 }
 
 /// Every role that some object names, and why.
@@ -35,6 +36,9 @@ fn named_by(object: &Object) -> Vec<(&str, Use)> {
             let grantees = acl.items.iter().filter_map(|item| item.grantee.as_deref());
             named.extend(grantees.map(|role| (role, Use::DefaultPrivilege)));
             return named;
+        }
+        Definition::UserMapping(mapping) => {
+            named.extend(mapping.role.as_deref().map(|role| (role, Use::Mapping)));
         }
         Definition::Policy(policy) => named.extend(policy.roles.iter().map(|r| (r.as_str(), Use::Policy))),
         // An extension belongs to whoever creates it.

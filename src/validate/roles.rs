@@ -22,7 +22,7 @@ pub(super) fn judge(
     let carried = |r#use: &Use| match r#use {
         Use::Owner => !asked.restore.no_owner,
         Use::Privilege | Use::DefaultPrivilege => !asked.restore.no_privileges,
-        Use::Policy => true,
+        Use::Policy | Use::Mapping => true,
     };
     let mut foreign = Vec::new();
     for (role, mut uses) in named::roles(schema) {
@@ -79,11 +79,13 @@ fn missing(role: &str, uses: &BTreeSet<Use>) -> Finding {
             Use::Privilege => "has privileges",
             Use::Policy => "is named in policies",
             Use::DefaultPrivilege => "has default privileges",
+            Use::Mapping => "has user mappings",
         })
         .collect();
     let owner = uses.contains(&Use::Owner);
     let privileges = uses.contains(&Use::Privilege) || uses.contains(&Use::DefaultPrivilege);
-    let way_out = match (uses.contains(&Use::Policy), owner, privileges) {
+    let always = uses.contains(&Use::Policy) || uses.contains(&Use::Mapping);
+    let way_out = match (always, owner, privileges) {
         (false, true, true) => " -- or leave owners and privileges off with --no-owner --no-privileges",
         (false, true, false) => " -- or leave owners off with --no-owner",
         (false, false, _) => " -- or leave privileges off with --no-privileges",

@@ -110,7 +110,7 @@ fn tables(schema: &Schema) -> Vec<CopySource> {
     let compared = |object: &Object| {
         let Definition::Table(table) = &object.definition else { return None };
         let partitioned = together.contains(&object.address);
-        let on_its_own = table.kind != TableKind::Partitioned && !routed.contains_key(&object.address);
+        let on_its_own = table.kind == TableKind::Ordinary && !routed.contains_key(&object.address);
         (partitioned || on_its_own).then(|| CopySource {
             namespace: object.namespace.clone().unwrap_or_default(),
             name: object.name.clone(),

@@ -118,13 +118,7 @@ fn what_is_not_carried_is_named_and_refused() {
         "un.conversion",
         "un.dictionary",
         "un.configuration",
-        "un_wrapper",
-        "un_server",
-        "user mapping",
-        "un.foreign_table",
         "un.statistics",
-        "un_publication",
-        "un_event_trigger",
         "un_method",
     ];
     pair.offline().run().expect_code(1).expect_said(&names).expect_said(&["--allow-unsupported"]);

@@ -146,7 +146,7 @@ pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
     let mut tables = Vec::new();
     for object in &input.schema.objects {
         let Definition::Table(table) = &object.definition else { continue };
-        if table.kind == TableKind::Partitioned {
+        if table.kind != TableKind::Ordinary {
             continue;
         }
         let source = CopySource {

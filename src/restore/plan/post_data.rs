@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{BATCH_STEPS, Planner, SMALL_TABLE_BYTES, Work, index_table};
 use crate::restore::scheduler::{Node, TaskId};
-use crate::schema::{Address, Definition, LockNeed, Schema, Section, Step, TableKind};
+use crate::schema::{Address, Definition, LockNeed, Schema, Section, Step, Table, TableKind};
 
 impl Planner<'_> {
     pub(super) fn post_data(&mut self) {
         let after_refresh = self.after_refresh();
-        let left = self.steps_of(Section::PostData);
+        let (firing, left): (Vec<usize>, Vec<usize>) = self
+            .steps_of(Section::PostData)
+            .into_iter()
+            .partition(|&i| self.input.steps[i].kind == "EVENT TRIGGER");
         let heavy: HashSet<usize> = left.iter().copied().filter(|&i| self.is_heavy(i)).collect();
         let levels = levels(self.input.steps, &left, &heavy);
         // Batches must exist before the tasks that need their steps are wired: ids first, needs afterwards.
@@ -47,6 +50,19 @@ impl Planner<'_> {
         }
         self.analyze();
         self.grants_and_refreshes(&after_refresh);
+        self.event_triggers(firing);
+    }
+
+    /// Event triggers when nothing else is left to do: they must not fire for it. (None fires for `CREATE EVENT TRIGGER`.)
+    fn event_triggers(&mut self, steps: Vec<usize>) {
+        if steps.is_empty() {
+            return;
+        }
+        let node = Node { needs: (0..self.tasks.len()).collect(), cost: 1, ..Node::default() };
+        let id = self.task(Work::Steps(steps.clone()), node);
+        for step in steps {
+            self.step_task[step] = Some(id);
+        }
     }
 
     /// A step worth a task of its own: it reads many rows.
@@ -213,13 +229,17 @@ impl Planner<'_> {
 
     fn analyze_parents(&mut self, barrier: TaskId) {
         let only = if self.input.target_version >= 180_000 { "ONLY " } else { "" };
+        let above_foreign = above_foreign_tables(self.input.schema);
         for (address, name) in inheritance_parents(self.input.schema) {
+            if above_foreign.contains(&address) {
+                continue;
+            }
             let node =
                 Node { needs: vec![barrier], locks: vec![(address, LockNeed::Exclusive)], cost: 1 << 20 };
             self.task(Work::Analyze(vec![format!("{only}{name}")]), node);
         }
         let partitions = partitions(self.input.schema);
-        for root in partitions.roots {
+        for root in partitions.roots.into_iter().filter(|r| !above_foreign.contains(&r.0)) {
             let identity = format!("{only}{}", root.1);
             let locks = self.tables.iter().map(|t| t.address);
             let locks = locks.filter(|a| partitions.parent_of.get(a) == Some(&root.0));
@@ -279,6 +299,28 @@ pub(super) fn inheritance_parents(schema: &Schema) -> BTreeMap<Address, String> 
     parents.map(|parent| (parent.address, parent.name.clone())).collect()
 }
 
+/// Tables below which a foreign table stands, however far: `ANALYZE` of one would fetch rows from the foreign server,
+/// which may not even be within the target's reach. Autovacuum decides about these later.
+fn above_foreign_tables(schema: &Schema) -> HashSet<Address> {
+    let tables: HashMap<Address, &Table> = schema
+        .objects
+        .iter()
+        .filter_map(|o| match &o.definition {
+            Definition::Table(table) => Some((o.address, table)),
+            _ => None,
+        })
+        .collect();
+    let foreign = tables.values().filter(|t| t.kind == TableKind::Foreign);
+    let mut todo: Vec<Address> = foreign.flat_map(|t| t.parents()).map(|p| p.address).collect();
+    let mut above = HashSet::new();
+    while let Some(address) = todo.pop() {
+        if above.insert(address) {
+            todo.extend(tables.get(&address).into_iter().flat_map(|t| t.parents()).map(|p| p.address));
+        }
+    }
+    above
+}
+
 struct Partitions {
     /// Partition → the root above it.
     parent_of: HashMap<Address, Address>,
@@ -308,6 +350,9 @@ fn partitions(schema: &Schema) -> Partitions {
         }
         a
     };
-    let parent_of = direct.keys().map(|&a| (a, root_of(a))).collect();
+    // Partitions of a whole that cannot be analyzed as one are analyzed by themselves.
+    let above_foreign = above_foreign_tables(schema);
+    let parent_of =
+        direct.keys().map(|&a| (a, root_of(a))).filter(|(_, root)| !above_foreign.contains(root)).collect();
     Partitions { parent_of, roots }
 }

@@ -109,6 +109,9 @@ fn kind_needs(object: &Object) -> Vec<Address> {
         Definition::Rule(rule) => vec![rule.table],
         Definition::Trigger(trigger) => vec![trigger.table],
         Definition::Policy(policy) => vec![policy.table],
+        Definition::PublicationMember(member) => {
+            std::iter::once(member.publication).chain(member.table()).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -204,7 +204,11 @@ fn section(definition: &Definition) -> Section {
         | Definition::Rule(_)
         | Definition::Trigger(_)
         | Definition::Policy(_)
-        | Definition::DefaultAcl(_) => Section::PostData,
+        | Definition::DefaultAcl(_)
+        | Definition::EventTrigger(_)
+        | Definition::Publication(_)
+        | Definition::PublicationMember(_)
+        | Definition::Subscription(_) => Section::PostData,
         _ => Section::PreData,
     }
 }
@@ -239,5 +243,12 @@ fn priority(part: Part, definition: &Definition) -> u8 {
         Definition::Trigger(_) => 45,
         Definition::Policy(_) => 48,
         Definition::DefaultAcl(_) => 50,
+        Definition::ForeignDataWrapper(_) => 17,
+        Definition::ForeignServer(_) => 18,
+        Definition::UserMapping(_) => 19,
+        Definition::Publication(_) => 51,
+        Definition::PublicationMember(_) => 52,
+        Definition::Subscription(_) => 54,
+        Definition::EventTrigger(_) => 61,
     }
 }

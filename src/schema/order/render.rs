@@ -209,6 +209,10 @@ fn locks(context: &Context<'_>, part: Part, object: &Object) -> Vec<(Address, Lo
         Definition::Rule(rule) => vec![(rule.table, LockNeed::Exclusive)],
         Definition::Trigger(trigger) => context.exclusive(trigger.table),
         Definition::Policy(policy) => vec![(policy.table, LockNeed::Exclusive)],
+        Definition::PublicationMember(member) => std::iter::once(member.publication)
+            .chain(member.table())
+            .map(|address| (address, LockNeed::Exclusive))
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -235,6 +239,7 @@ fn kind(part: Part, object: &Object) -> &'static str {
         Definition::Function(_) => "FUNCTION",
         Definition::Aggregate(_) => "AGGREGATE",
         Definition::Sequence(_) => "SEQUENCE",
+        Definition::Table(t) if t.kind == TableKind::Foreign => "FOREIGN TABLE",
         Definition::Table(_) => "TABLE",
         Definition::Index(_) => "INDEX",
         Definition::Constraint(c) => match c.kind {
@@ -249,6 +254,14 @@ fn kind(part: Part, object: &Object) -> &'static str {
         Definition::Policy(_) => "POLICY",
         Definition::DefaultAcl(_) => "DEFAULT ACL",
         Definition::LargeObject(_) => "BLOB",
+        Definition::ForeignDataWrapper(_) => "FOREIGN DATA WRAPPER",
+        Definition::ForeignServer(_) => "SERVER",
+        Definition::UserMapping(_) => "USER MAPPING",
+        Definition::EventTrigger(_) => "EVENT TRIGGER",
+        Definition::Publication(_) => "PUBLICATION",
+        Definition::PublicationMember(m) if m.table().is_some() => "PUBLICATION TABLE",
+        Definition::PublicationMember(_) => "PUBLICATION TABLES IN SCHEMA",
+        Definition::Subscription(_) => "SUBSCRIPTION",
     }
 }
 
@@ -256,7 +269,20 @@ fn kind(part: Part, object: &Object) -> &'static str {
 fn identity(object: &Object) -> String {
     let reference = object.reference();
     let words = match &object.definition {
-        Definition::MaterializedView(_) | Definition::LargeObject(_) | Definition::DefaultAcl(_) => 2,
+        Definition::MaterializedView(_)
+        | Definition::LargeObject(_)
+        | Definition::DefaultAcl(_)
+        | Definition::UserMapping(_)
+        | Definition::EventTrigger(_) => 2,
+        Definition::Table(t) if t.kind == TableKind::Foreign => 2,
+        Definition::ForeignDataWrapper(_) => 3,
+        Definition::PublicationMember(m) => {
+            if m.table().is_some() {
+                2
+            } else {
+                4
+            }
+        }
         _ => 1,
     };
     reference.splitn(words + 1, ' ').nth(words).unwrap_or(&reference).to_owned()

@@ -1,6 +1,6 @@
 //! What is read from the target only: what is there already, and what can be made there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{USER_NAMESPACE, no_member};
 use crate::pg::{Session, SqlError};
@@ -18,6 +18,8 @@ pub(crate) struct Target {
     pub(crate) collations: Vec<String>,
     pub(crate) access_methods: Vec<String>,
     pub(crate) event_triggers: Vec<String>,
+    /// What lives in no schema and can be in the way: catalog and name.
+    pub(crate) outside: BTreeSet<(u32, String)>,
 }
 
 /// An object that is there already.
@@ -40,13 +42,13 @@ pub(crate) struct Available {
     pub(crate) needs_superuser: bool,
 }
 
-/// Reads it: seven queries, pipelined.
+/// Reads it: eight queries, pipelined.
 pub(crate) async fn read(session: &Session) -> Result<Target, SqlError> {
     let names = |what: &'static str, sql: &'static str| async move {
         let rows = session.query(what, sql).await?;
         rows.iter().map(|row| row.get("name")).collect::<Result<Vec<String>, SqlError>>()
     };
-    let (objects, large_objects, roles, extensions, collations, access_methods, event_triggers) = tokio::try_join!(
+    let (objects, large_objects, roles, extensions, collations, access_methods, event_triggers, outside) = tokio::try_join!(
         objects(session),
         large_objects(session),
         roles(session),
@@ -62,8 +64,18 @@ pub(crate) async fn read(session: &Session) -> Result<Target, SqlError> {
             "reading event triggers",
             "SELECT e.evtname::text AS name FROM pg_catalog.pg_event_trigger e WHERE e.evtenabled <> 'D' ORDER BY 1"
         ),
+        outside(session),
     )?;
-    Ok(Target { objects, large_objects, roles, extensions, collations, access_methods, event_triggers })
+    Ok(Target {
+        objects,
+        large_objects,
+        roles,
+        extensions,
+        collations,
+        access_methods,
+        event_triggers,
+        outside,
+    })
 }
 
 async fn objects(session: &Session) -> Result<Vec<Existing>, SqlError> {
@@ -95,6 +107,18 @@ async fn objects(session: &Session) -> Result<Vec<Existing>, SqlError> {
             Ok(Existing { kind: row.get("kind")?, schema: row.get("schema")?, name: row.get("name")? })
         })
         .collect()
+}
+
+async fn outside(session: &Session) -> Result<BTreeSet<(u32, String)>, SqlError> {
+    let sql = "SELECT 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass::oid AS class, w.fdwname::text AS name
+            FROM pg_catalog.pg_foreign_data_wrapper w
+         UNION ALL SELECT 'pg_catalog.pg_foreign_server'::pg_catalog.regclass, s.srvname FROM pg_catalog.pg_foreign_server s
+         UNION ALL SELECT 'pg_catalog.pg_event_trigger'::pg_catalog.regclass, e.evtname FROM pg_catalog.pg_event_trigger e
+         UNION ALL SELECT 'pg_catalog.pg_publication'::pg_catalog.regclass, p.pubname FROM pg_catalog.pg_publication p
+         UNION ALL SELECT 'pg_catalog.pg_subscription'::pg_catalog.regclass, s.subname FROM pg_catalog.pg_subscription s
+            JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()";
+    let rows = session.query("reading what lives in no schema", sql).await?;
+    rows.iter().map(|row| Ok((row.get("class")?, row.get("name")?))).collect()
 }
 
 async fn large_objects(session: &Session) -> Result<i64, SqlError> {
