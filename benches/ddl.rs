@@ -67,7 +67,12 @@ fn add_table(schema: &mut Schema, i: u32) {
         schema.depends.insert(address, needs);
     };
     add(table, format!("table_{i}"), Definition::Table(Table { columns, ..Table::default() }), vec![]);
-    let owned = OwnedBy { table: relative(), table_unlogged: false, column: "id".to_owned() };
+    let owned = OwnedBy {
+        table: relative(),
+        table_unlogged: false,
+        column: "id".to_owned(),
+        column_type: "bigint".to_owned(),
+    };
     let sequence = Sequence {
         data_type: "bigint".to_owned(),
         owned_by: Some(owned),

@@ -91,6 +91,7 @@ fn to_column(
         type_name: row.get("type_name")?,
         not_null: row.get("attnotnull")?,
         not_null_constraint: not_null_constraint(row)?,
+        nullable_child: false,
         default,
         generated,
         identity: match row.get::<String>("identity")?.as_str() {

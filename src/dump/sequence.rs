@@ -24,7 +24,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
            s.seqstart, s.seqincrement, s.seqmax, s.seqmin, s.seqcache, s.seqcycle, \
            has_schema_privilege(n.oid, 'USAGE') AND has_sequence_privilege(c.oid, 'SELECT') AS readable, \
            t.oid AS table_oid, tn.nspname AS table_namespace, t.relname AS table_name, \
-           t.relpersistence = 'u' AS table_unlogged, a.attname, \
+           t.relpersistence = 'u' AS table_unlogged, a.attname, format_type(a.atttypid, NULL) AS column_type, \
            CASE WHEN d.deptype = 'i' THEN a.attidentity::text END AS identity \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence s ON s.seqrelid = c.oid \
          LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 \
@@ -125,5 +125,6 @@ fn owned_by(row: &Row) -> Result<Option<OwnedBy>, DumpError> {
         table: Relative { address: Address::relation(table), name: qualified(&namespace, &name) },
         table_unlogged: row.get("table_unlogged")?,
         column: row.get("attname")?,
+        column_type: row.get("column_type")?,
     }))
 }

@@ -22,6 +22,8 @@ pub struct Column {
     pub not_null: bool,
     /// The not-null constraint to be written with the table, if one is.
     pub not_null_constraint: Option<NotNull>,
+    /// It may be NULL although a parent's may not: `DROP NOT NULL` on the child, which servers before 18 allow.
+    pub nullable_child: bool,
     /// Default or generation expression.
     pub default: Option<ColumnDefault>,
     /// Whether and how it is generated.

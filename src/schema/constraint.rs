@@ -7,7 +7,7 @@
 use super::RenderOptions;
 use super::index::{IndexMarks, attach};
 use super::object::{Address, Object};
-use super::quote::quote_ident;
+use super::quote::{quote_ident, quote_literal};
 use super::table::Relative;
 
 /// A constraint made after the rows.
@@ -90,7 +90,17 @@ impl Constraint {
     pub fn create(&self, object: &Object, _options: &RenderOptions) -> Vec<String> {
         let (table, name) = (&self.table.name, quote_ident(&object.name));
         // A foreign key on a partitioned table, and a check, hold for the children too.
+        let exclusion = self.kind == ConstraintKind::Exclusion;
+        if let Some(index) = self.index.as_ref().filter(|_| exclusion)
+            && let Some(parent) = &index.partition_of
+        {
+            let mut out = vec![self.adopt(object, parent)];
+            out.extend(index.marks.statements(object, table));
+            return out;
+        }
         let only = match self.kind {
+            // Servers attach no index of an exclusion constraint to another: the partitions' come with it.
+            ConstraintKind::Exclusion if self.table_partitioned => "",
             ConstraintKind::Check | ConstraintKind::NotNull => "",
             ConstraintKind::Foreign if self.table_partitioned => "",
             _ => "ONLY ",
@@ -110,6 +120,22 @@ impl Constraint {
             out.extend(index.partition_of.as_ref().map(|parent| attach(parent, object)));
         }
         out
+    }
+
+    /// Gives the exclusion constraint that a partition got with its parent's the name it has on the source.
+    fn adopt(&self, object: &Object, parent: &Relative) -> String {
+        let (table, parent) = (quote_literal(&self.table.name), quote_literal(&parent.name));
+        let body = format!(
+            "DECLARE made pg_catalog.name; BEGIN \
+               SELECT c.conname INTO STRICT made FROM pg_catalog.pg_constraint c \
+                 JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.conindid \
+                 WHERE i.inhparent = {parent}::pg_catalog.regclass AND c.conrelid = {table}::pg_catalog.regclass; \
+               IF made <> {name} THEN \
+                 EXECUTE pg_catalog.format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', {table}, made, {name}); \
+               END IF; END",
+            name = quote_literal(&object.name),
+        );
+        format!("DO {}", quote_literal(&body))
     }
 
     /// A key as (its index, made under a lock that lets other indexes be built; the constraint made of that index), in

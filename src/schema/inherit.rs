@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::column::{Column, ColumnDefault, Generated};
+use super::column_order;
 use super::object::{Address, Definition, Object};
 use super::table::Table;
 
@@ -20,7 +21,7 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
         .map(|(i, o)| (o.address, i))
         .collect();
     // Decided for all first: what a grandchild sees must not depend on whether its parent was settled already.
-    let mut settled: Vec<(usize, Vec<Settled>)> = Vec::new();
+    let mut settled: Vec<(usize, Vec<Settled>, bool)> = Vec::new();
     for (i, object) in objects.iter().enumerate() {
         let Definition::Table(child) = &object.definition else { continue };
         let parents: Vec<&Table> = child
@@ -33,13 +34,23 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
             .collect();
         if !parents.is_empty() {
             let columns = child.columns.iter().map(|c| settle(child, c, &parents, named_not_null)).collect();
-            settled.push((i, columns));
+            let all = child.parents().count() == parents.len();
+            let reorder = all && child.partition_of.is_none() && column_order::differs(child, &parents);
+            settled.push((i, columns, reorder));
         }
     }
-    for (i, columns) in settled {
+    for (i, columns, reorder) in settled {
         if let Definition::Table(table) = &mut objects[i].definition {
+            let expressions: Vec<Option<ColumnDefault>> =
+                table.columns.iter().map(|c| c.default.clone()).collect();
             for (column, settled) in table.columns.iter_mut().zip(columns) {
                 settled.apply(column);
+            }
+            if reorder {
+                table.reordered = table.columns.clone();
+                for (column, default) in table.reordered.iter_mut().zip(expressions) {
+                    column.default = default;
+                }
             }
         }
     }
@@ -47,12 +58,14 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
 
 /// What changes in one column.
 struct Settled {
+    nullable_child: bool,
     default: Option<Option<ColumnDefault>>,
     not_null_local: Option<bool>,
 }
 
 impl Settled {
     fn apply(self, column: &mut Column) {
+        column.nullable_child = self.nullable_child;
         if let Some(default) = self.default {
             column.default = default;
         }
@@ -95,7 +108,8 @@ fn settle(child: &Table, column: &Column, parents: &[&Table], named_not_null: bo
     } else {
         not_null.then_some(false)
     };
-    Settled { default, not_null_local }
+    let nullable_child = not_null && !column.not_null && !named_not_null && !partition;
+    Settled { nullable_child, default, not_null_local }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod acl;
 mod aggregate;
 pub mod binary;
 mod column;
+mod column_order;
 pub mod composite;
 mod constraint;
 mod copy;

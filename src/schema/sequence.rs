@@ -47,6 +47,8 @@ pub struct OwnedBy {
     pub table_unlogged: bool,
     /// Its name, unquoted.
     pub column: String,
+    /// Its type, as `format_type` spells it without modifiers.
+    pub column_type: String,
 }
 
 impl Sequence {
@@ -101,6 +103,13 @@ impl Sequence {
         let mut statements = vec![out];
         if let Some((_, owner)) = identity {
             statements[0].push_str("\n)");
+            // Making the column an identity gives the sequence the column's type.
+            if owner.column_type != self.data_type {
+                statements.push(format!(
+                    "ALTER SEQUENCE {name} AS {} MINVALUE {} MAXVALUE {}",
+                    self.data_type, self.min, self.max
+                ));
+            }
             // Before 15 no sequence is unlogged, whatever its table is.
             let can_differ = options.target_version.is_none_or(|v| v >= 150_000);
             if can_differ && self.unlogged != owner.table_unlogged {
@@ -186,7 +195,7 @@ mod tests {
 
     fn owner() -> Option<OwnedBy> {
         let table = Relative { address: Address::relation(2), name: "s.t".into() };
-        Some(OwnedBy { table, table_unlogged: false, column: "C".into() })
+        Some(OwnedBy { table, table_unlogged: false, column: "C".into(), column_type: "bigint".into() })
     }
 
     #[test]

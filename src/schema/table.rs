@@ -7,6 +7,7 @@
 
 use super::binary::BinarySafety;
 use super::column::{Column, Generated};
+use super::column_order;
 use super::foreign_option::ForeignOptions;
 use super::object::{Address, Object};
 use super::quote::quote_ident;
@@ -25,6 +26,9 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Parents by inheritance (not of a partition), in order.
     pub inherits: Vec<Relative>,
+    /// The columns as they are on the source, where inheriting them would put them in another order (see
+    /// `column_order`); empty where it does not.
+    pub reordered: Vec<Column>,
     /// What it is a partition of.
     pub partition_of: Option<PartitionOf>,
     /// `RANGE (a, b)`, `LIST (…)`, `HASH (…)` of a partitioned table.
@@ -179,17 +183,17 @@ impl Table {
     }
 
     /// The statements that make it, attached to what it is a partition of.
-    pub fn create(&self, object: &Object, _options: &RenderOptions) -> Vec<String> {
+    pub fn create(&self, object: &Object, options: &RenderOptions) -> Vec<String> {
         let name = object.qualified_name();
-        let mut out = vec![self.create_table(&name)];
+        let mut out = column_order::create(self, object);
         if let Some(partition) = &self.partition_of {
             out.push(format!(
                 "ALTER TABLE ONLY {} ATTACH PARTITION {name} {}",
                 partition.parent.name, partition.bound
             ));
         }
-        let alterations: Vec<String> =
-            self.columns.iter().flat_map(|c| c.alterations(self.writes(c))).collect();
+        let alterations = self.columns.iter().flat_map(|c| c.alterations(self.writes(c)));
+        let alterations: Vec<String> = alterations.chain(column_order::nullable(self, options)).collect();
         if !alterations.is_empty() {
             let words = self.words();
             out.push(format!("ALTER {words} ONLY {name}\n    {}", alterations.join(",\n    ")));
@@ -211,7 +215,8 @@ impl Table {
         out
     }
 
-    fn create_table(&self, name: &str) -> String {
+    /// `CREATE TABLE` that inherits from these.
+    pub(super) fn create_table(&self, name: &str, inherits: &[String]) -> String {
         let mut out =
             format!("CREATE {}{} {name}", if self.unlogged { "UNLOGGED " } else { "" }, self.words());
         let typed = self.of_type.is_some();
@@ -234,9 +239,8 @@ impl Table {
         } else if !typed {
             out.push_str(" (\n)");
         }
-        if !self.inherits.is_empty() {
-            let parents: Vec<&str> = self.inherits.iter().map(|p| p.name.as_str()).collect();
-            out.push_str(&format!("\nINHERITS ({})", parents.join(", ")));
+        if !inherits.is_empty() {
+            out.push_str(&format!("\nINHERITS ({})", inherits.join(", ")));
         }
         if let Some(foreign) = &self.foreign {
             out.push_str(&format!("\nSERVER {}", quote_ident(&foreign.server)));

@@ -16,9 +16,15 @@ mod moves;
 #[allow(dead_code)]
 #[path = "../integration/live.rs"]
 mod live;
+#[allow(dead_code)]
+#[path = "../integration/random/mod.rs"]
+mod random;
+#[path = "../integration/random_schemas.rs"]
+mod random_schemas;
 #[path = "../integration/trials.rs"]
 mod trials;
 
 mod online;
 mod pairs;
+mod schemas;
 mod sizes;

@@ -95,7 +95,12 @@ fn a_default_is_taken_off_where_its_function_needs_the_table() {
 
 #[test]
 fn an_owned_sequence_goes_with_its_table_and_a_view_of_it_before() {
-    let owned = OwnedBy { table: relative(1), table_unlogged: false, column: "c".to_owned() };
+    let owned = OwnedBy {
+        table: relative(1),
+        table_unlogged: false,
+        column: "c".to_owned(),
+        column_type: "bigint".to_owned(),
+    };
     let sequence = Sequence { owned_by: Some(owned), ..Sequence::default() };
     let mut model =
         Model::default().table(1, Table::default()).add(rel(2), "q", Definition::Sequence(sequence));

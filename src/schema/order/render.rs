@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::node::{Graph, Part, Piece};
+use crate::schema::quote::quote_ident;
 use crate::schema::{
     Address, CommentOn, ConstraintKind, Definition, LockNeed, Object, RenderOptions, Schema, Section, Step,
     Table, TableKind,
@@ -17,6 +18,8 @@ pub(super) struct Context<'g> {
     split: HashMap<usize, Vec<Piece>>,
     /// Children by partitioning and inheritance of each table.
     children: HashMap<Address, Vec<Address>>,
+    /// Roles that own something.
+    owners: std::collections::HashSet<&'g str>,
     /// Tables whose statements reach their partitions.
     partitioned: std::collections::HashSet<Address>,
 }
@@ -39,7 +42,8 @@ impl<'g> Context<'g> {
                 }
             }
         }
-        Context { graph, options, split, children, partitioned }
+        let owners = objects.iter().filter_map(|o| o.owner.as_deref()).collect();
+        Context { graph, options, split, children, owners, partitioned }
     }
 
     /// The object as its own step makes it: without what was split off.
@@ -71,6 +75,27 @@ impl<'g> Context<'g> {
             }
         }
         Cow::Owned(object)
+    }
+
+    /// Who may use a schema while indexes are built: a function that an index calls is looked up as the table's owner,
+    /// long before the grants (pg_dump's round trip fails there). Taken back before those, for their order is kept.
+    fn early_users(&self, object: &Object) -> Option<String> {
+        let namespace = matches!(object.definition, Definition::Namespace(_));
+        if !namespace || self.options.no_owner || self.options.no_privileges {
+            return None;
+        }
+        let items = object.acl.iter().flat_map(|acl| &acl.parts).flat_map(|part| &part.items);
+        let usable = items.filter(|i| i.privileges.iter().any(|p| p.0 == 'U'));
+        let mut to: Vec<String> = usable
+            .filter(|i| Some(i.grantor.as_str()) == object.owner.as_deref() && i.grantee != object.owner)
+            .filter_map(|i| match &i.grantee {
+                None => Some("PUBLIC".to_owned()),
+                Some(role) => self.owners.contains(role.as_str()).then(|| quote_ident(role)),
+            })
+            .collect();
+        to.sort_unstable();
+        to.dedup();
+        (!to.is_empty()).then(|| to.join(", "))
     }
 
     /// A table and all below it.
@@ -105,9 +130,15 @@ pub(super) fn step(context: &Context<'_>, node: usize, needs: Vec<usize>) -> Ste
     let object = object.as_ref();
     let whole = node.part == Part::Whole;
     let mut create = statements(context, node.object, node.part, object);
+    let mut acl = Vec::new();
     if whole {
         create.extend(object.owner_statement(context.options));
         create.extend(object.comment_statements());
+        if let Some(users) = context.early_users(object) {
+            create.push(format!("GRANT USAGE ON {} TO {users}", object.reference()));
+            acl.push(format!("REVOKE USAGE ON {} FROM {users}", object.reference()));
+        }
+        acl.extend(object.acl_statements(context.options));
     }
     let index_first = match &object.definition {
         Definition::Constraint(constraint) if whole => constraint.index_first(object),
@@ -122,7 +153,7 @@ pub(super) fn step(context: &Context<'_>, node: usize, needs: Vec<usize>) -> Ste
         section: node.section,
         create,
         index_first,
-        acl: if whole { object.acl_statements(context.options) } else { Vec::new() },
+        acl,
         drop: if whole { object.drop_statements() } else { Vec::new() },
         needs,
         locks,
@@ -203,6 +234,7 @@ fn locks(context: &Context<'_>, part: Part, object: &Object) -> Vec<(Address, Lo
                 ConstraintKind::Check | ConstraintKind::NotNull => {
                     context.family(table).into_iter().map(|t| (t, LockNeed::Exclusive)).collect()
                 }
+                ConstraintKind::Exclusion => context.exclusive(table),
                 _ => vec![(table, LockNeed::Exclusive)],
             }
         }

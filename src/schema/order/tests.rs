@@ -198,7 +198,12 @@ fn kinds_in_pg_dumps_order_and_names_within_a_kind() {
 
 #[test]
 fn a_sequence_comes_before_the_default_that_calls_it_and_is_owned_after() {
-    let owned = OwnedBy { table: relative(1), table_unlogged: false, column: "c".to_owned() };
+    let owned = OwnedBy {
+        table: relative(1),
+        table_unlogged: false,
+        column: "c".to_owned(),
+        column_type: "bigint".to_owned(),
+    };
     let sequence = Sequence { owned_by: Some(owned), value: Some((1, true)), ..Sequence::default() };
     let names = Model::default()
         .table(1, with_default(10))
