@@ -12,7 +12,9 @@ use crate::schema::{Address, CheckOption, Definition, Object, View, ViewColumn, 
 pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
     let sql = format!(
         "SELECT c.oid, n.nspname, c.relname, pg_get_userbyid(c.relowner)::text AS owner, \
-           pg_get_viewdef(c.oid) AS query, c.reloptions, r.oid AS rule \
+           pg_get_viewdef(c.oid) AS query, c.reloptions, r.oid AS rule, \
+           EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid \
+             AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.deptype = 'n') AS reads_itself \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_rewrite r ON r.ev_class = c.oid AND r.rulename = '_RETURN' \
          WHERE c.relkind = 'v' AND c.relpersistence <> 't' AND {USER_NAMESPACE} ORDER BY c.oid"
@@ -37,6 +39,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
             options: storage_options(&options, ""),
             check_option,
             rule: row.get::<Option<u32>>("rule")?.map(|rule| Address::new(class::REWRITE, rule)),
+            reads_itself: row.get("reads_itself")?,
             placeholder: false,
         };
         objects.push(Object {

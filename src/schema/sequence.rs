@@ -195,7 +195,7 @@ mod tests {
 
     fn owner() -> Option<OwnedBy> {
         let table = Relative { address: Address::relation(2), name: "s.t".into() };
-        Some(OwnedBy { table, table_unlogged: false, column: "C".into(), column_type: "bigint".into() })
+        Some(OwnedBy { table, table_unlogged: false, column: "C".into(), column_type: "integer".into() })
     }
 
     #[test]
@@ -243,7 +243,7 @@ mod tests {
             owned_by: owner(),
             identity: Some(Identity::Always),
             unlogged: true,
-            ..sequence("bigint", 1, 1, i64::MAX)
+            ..sequence("integer", 1, 1, i64::from(i32::MAX))
         };
         let made = |version| {
             let options = RenderOptions { target_version: Some(version), ..RenderOptions::default() };

@@ -21,6 +21,8 @@ pub struct View {
     pub check_option: Option<CheckOption>,
     /// The `_RETURN` rule: what the query needs, `pg_depend` records for it.
     pub rule: Option<Address>,
+    /// Its query was replaced by one on itself: allowed, and never readable.
+    pub reads_itself: bool,
     /// Make only a placeholder; the definition follows as a step of its own. Set by the ordering.
     pub placeholder: bool,
 }

@@ -168,7 +168,8 @@ fn add_steps(graph: &mut Graph<'_>, at: usize) {
             }
         }
         Definition::View(view) => {
-            if reads_itself(graph, at, view.rule) {
+            if view.reads_itself {
+                // Made of a placeholder, as it was then.
                 graph.split_off(at, Piece::Query, Section::PreData);
             }
             for (i, column) in view.columns.iter().enumerate() {
@@ -196,12 +197,6 @@ fn add_steps(graph: &mut Graph<'_>, at: usize) {
         }
         _ => {}
     }
-}
-
-/// A view replaced by a query on itself: allowed, and never readable. It is made of a placeholder as it was then.
-fn reads_itself(graph: &Graph<'_>, at: usize, rule: Option<Address>) -> bool {
-    let needs = rule.and_then(|r| graph.schema.depends.get(&r));
-    needs.into_iter().flatten().any(|&a| graph.resolve(a) == Some(at))
 }
 
 /// A foreign key to a partitioned table needs that table's key to be valid, which it is once an index of every
