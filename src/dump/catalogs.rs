@@ -44,6 +44,20 @@ impl Catalogs<'_> {
     }
 }
 
+/// An object of any catalog from a row with `oid`, `nspname`, `name` and `owner`.
+pub(super) fn object(row: &Row, class: u32, definition: Definition) -> Result<Object, DumpError> {
+    Ok(Object {
+        address: Address::new(class, row.get("oid")?),
+        namespace: row.get("nspname")?,
+        name: row.get("name")?,
+        parent: None,
+        owner: row.get("owner")?,
+        acl: None,
+        comments: Vec::new(),
+        definition,
+    })
+}
+
 /// An object of `pg_type` from a row with `oid`, `nspname`, `typname` and `owner`.
 pub(super) fn type_object(row: &Row, definition: Definition) -> Result<Object, DumpError> {
     Ok(Object {

@@ -2,7 +2,8 @@
 //!
 //! Invariant: an internal dependency (deptype `i`) says that an object is a part of another: an array or row type
 //! of its type or relation, an index of its constraint, a `_RETURN` rule of its view, a multirange and constructor functions
-//! of their range type. (An identity column's sequence is one of its table too, but has statements of its own.) Chains of those are followed here, so an alias names what is no alias itself.
+//! of their range type, a member of its operator class or family (there deptype `a` says so as well, but what a user added to an
+//! extension's family is no part of the extension). (An identity column's sequence is one of its table too, but has statements of its own.) Chains of those are followed here, so an alias names what is no alias itself.
 
 use std::collections::HashMap;
 
@@ -22,8 +23,13 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Dependencies, DumpError> {
         .query(
             "reading dependencies",
             "SELECT classid, objid, refclassid, refobjid, deptype = 'i' AND NOT (classid = 'pg_class'::regclass \
-               AND EXISTS (SELECT FROM pg_class c WHERE c.oid = objid AND c.relkind = 'S')) AS internal \
-             FROM pg_depend \
+               AND EXISTS (SELECT FROM pg_class c WHERE c.oid = objid AND c.relkind = 'S')) \
+               OR deptype = 'a' AND classid IN ('pg_amop'::regclass, 'pg_amproc'::regclass) \
+               AND (refclassid = 'pg_opclass'::regclass OR refclassid = 'pg_opfamily'::regclass \
+                 AND (classid = 'pg_amproc'::regclass OR refobjid = (SELECT o.amopfamily FROM pg_amop o WHERE o.oid = objid))) \
+               AND NOT EXISTS (SELECT FROM pg_depend e \
+                 WHERE e.classid = d.refclassid AND e.objid = d.refobjid AND e.deptype = 'e') AS internal \
+             FROM pg_depend d \
              WHERE objid >= 16384 AND deptype IN ('n', 'a', 'i', 'I', 'P', 'S') \
              AND (refobjid >= 16384 OR refclassid = 'pg_namespace'::regclass OR refclassid = 'pg_extension'::regclass) \
              AND NOT (classid = refclassid AND objid = refobjid) \

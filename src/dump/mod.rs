@@ -7,14 +7,19 @@
 //! Readers read every user object, members of extensions included; what takes part is decided once, for all
 //! kinds, by the pure `select`.
 
+mod access_method;
 mod acl;
 mod aggregate;
+mod base_type;
+mod cast;
 mod catalogs;
+mod collation;
 mod column;
 mod column_type;
 mod comment;
 mod composite;
 mod constraint;
+mod conversion;
 mod default_acl;
 mod depend;
 mod domain;
@@ -26,19 +31,29 @@ mod foreign_data_wrapper;
 mod foreign_server;
 mod function;
 mod index;
+mod language;
 mod large_object;
 mod lock;
 mod matview;
 mod member;
 mod namespace;
+mod operator;
+mod operator_class;
+mod operator_family;
 mod policy;
 mod range;
 mod rule;
 mod select;
 mod sequence;
+mod statistics;
 mod subscription;
 mod table;
+mod transform;
 mod trigger;
+mod ts_configuration;
+mod ts_dictionary;
+mod ts_parser;
+mod ts_template;
 mod unsupported;
 mod user_mapping;
 mod user_publication;
@@ -126,6 +141,21 @@ async fn read_objects(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
         Box::pin(user_publication::read(c)),
         Box::pin(user_publication::read_members(c)),
         Box::pin(subscription::read(c)),
+        Box::pin(base_type::read(c)),
+        Box::pin(operator::read(c)),
+        Box::pin(operator_class::read(c)),
+        Box::pin(operator_family::read(c)),
+        Box::pin(cast::read(c)),
+        Box::pin(transform::read(c)),
+        Box::pin(conversion::read(c)),
+        Box::pin(collation::read(c)),
+        Box::pin(language::read(c)),
+        Box::pin(access_method::read(c)),
+        Box::pin(ts_parser::read(c)),
+        Box::pin(ts_template::read(c)),
+        Box::pin(ts_dictionary::read(c)),
+        Box::pin(ts_configuration::read(c)),
+        Box::pin(statistics::read(c)),
     ];
     Ok(try_join_all(readers).await?.into_iter().flatten().collect())
 }

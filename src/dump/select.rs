@@ -111,6 +111,7 @@ fn apply_filter(schema: &mut Schema, filter: &Filter) {
             kept[i] = kept[parent];
         }
     }
+    take_outside_schemas(schema, resolve, &needed_by, &mut kept);
     let mut gone: Vec<usize> =
         (0..kept.len()).filter(|i| !kept[*i] && !on_demand(&schema.objects[*i])).collect();
     let children = children(&schema.objects, resolve);
@@ -135,6 +136,31 @@ fn apply_filter(schema: &mut Schema, filter: &Filter) {
     let mut flags = kept.iter();
     schema.objects.retain(|_| flags.next().copied().unwrap_or(false));
     schema.left_out.sort_by(|a, b| a.object.cmp(&b.object));
+}
+
+/// What lives in no schema comes with what it is for: a cast or transform with its types and functions, a language or access
+/// method with what is written in it or stored by it.
+fn take_outside_schemas(
+    schema: &Schema,
+    resolve: impl Fn(Address) -> Option<usize>,
+    needed_by: &[Vec<usize>],
+    kept: &mut [bool],
+) {
+    // Languages before transforms, which may be all that is left of one.
+    for (i, object) in schema.objects.iter().enumerate() {
+        if matches!(object.definition, Definition::Language(_) | Definition::AccessMethod(_)) {
+            kept[i] = needed_by[i].iter().any(|d| kept[*d]);
+        }
+    }
+    for (i, object) in schema.objects.iter().enumerate() {
+        if matches!(object.definition, Definition::Cast(_) | Definition::Transform(_)) {
+            let needs = schema.depends.get(&object.address).into_iter().flatten();
+            let needs = needs.filter_map(|a| resolve(*a));
+            kept[i] = needs
+                .filter(|n| !matches!(schema.objects[*n].definition, Definition::Language(_)))
+                .any(|n| kept[n]);
+        }
+    }
 }
 
 /// For each object the ones that belong to it.

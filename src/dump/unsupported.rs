@@ -1,43 +1,17 @@
 //! Finds what pg_dump carries and this version does not: each such object is named, none is dropped silently.
 //!
-//! Invariant: what initdb made, what came with an extension, and what is a part of another object (the cast of a range
-//! type to its multirange) is not named; what a filter leaves out is not either, and under a filter nothing that
-//! lives in no schema takes part.
+//! All kinds of objects are carried; these are properties of objects that are not. Invariant: what initdb made and what came
+//! with an extension is not named; what a filter leaves out is not either, and under a filter nothing that lives in no
+//! schema takes part.
 
 use super::DumpError;
 use super::catalogs::{Catalogs, is_user_schema};
 use crate::config::Filter;
 use crate::schema::Unsupported;
 
-/// Catalogs all of whose user-made rows are not carried: catalog, and the condition on its row `o`.
-const KINDS: &[(&str, &str)] = &[
-    // Base types, and shells that never became a type; array types come with their element type.
-    (
-        "pg_type",
-        "(o.typtype = 'b' AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = o.oid) \
-          OR o.typtype = 'p' AND NOT o.typisdefined)",
-    ),
-    ("pg_operator", "true"),
-    ("pg_opclass", "true"),
-    ("pg_opfamily", "true"),
-    ("pg_cast", "true"),
-    ("pg_transform", "true"),
-    ("pg_conversion", "true"),
-    ("pg_collation", "true"),
-    ("pg_language", "true"),
-    ("pg_am", "true"),
-    ("pg_statistic_ext", "true"),
-    ("pg_ts_config", "true"),
-    ("pg_ts_dict", "true"),
-    ("pg_ts_parser", "true"),
-    ("pg_ts_template", "true"),
-];
-
-/// Every object of a kind that is not carried.
+/// Everything that is not carried.
 pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupported>, DumpError> {
-    let objects = objects_sql();
     let all = tokio::try_join!(
-        c.query("looking for kinds of objects that are not carried", &objects),
         c.query("looking for tablespaces of materialized views", MATVIEW_TABLESPACES),
         c.query("looking for ties to extensions", EXTENSION_TIES),
         c.query("looking for security labels", LABELS),
@@ -46,8 +20,8 @@ pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupp
         c.query("looking for what pg_dump leaves out as well", PG_DUMP_NEITHER),
     )?;
     let mut found = Vec::new();
-    let carried_by_pg_dump = all.0.iter().chain(&all.1).chain(&all.2).chain(&all.3).chain(&all.5);
-    let left_out = all.4.iter().chain(&all.6);
+    let carried_by_pg_dump = all.0.iter().chain(&all.1).chain(&all.2).chain(&all.4);
+    let left_out = all.3.iter().chain(&all.5);
     let rows = carried_by_pg_dump.map(|row| (row, false)).chain(left_out.map(|row| (row, true)));
     for (row, pg_dump_neither) in rows {
         let schema: Option<String> = row.get("schema")?;
@@ -62,25 +36,6 @@ pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupp
     }
     found.sort_by(|a, b| (&a.kind, &a.identity).cmp(&(&b.kind, &b.identity)));
     Ok(found)
-}
-
-fn objects_sql() -> String {
-    let kinds: Vec<String> = KINDS
-        .iter()
-        .map(|(catalog, condition)| {
-            format!(
-                "SELECT '{catalog}'::regclass::oid AS class, o.oid FROM {catalog} o WHERE o.oid >= 16384 AND {condition}"
-            )
-        })
-        .collect();
-    format!(
-        "SELECT CASE WHEN o.class = 'pg_type'::regclass THEN 'base type' ELSE i.type END AS kind, \
-           i.schema AS schema, i.identity \
-         FROM ({}) AS o, LATERAL pg_identify_object(o.class, o.oid, 0) AS i \
-         WHERE i.identity IS NOT NULL AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class \
-           AND d.objid = o.oid AND d.objsubid = 0 AND d.deptype IN ('e', 'i'))",
-        kinds.join(" UNION ALL ")
-    )
 }
 
 /// Tables' and indexes' are in the model.

@@ -11,7 +11,7 @@ use crate::error::Side;
 use crate::journal::{self, Leftover};
 use crate::lsn::Lsn;
 use crate::pg::{BEGIN_READER, Session, SqlError};
-use crate::schema::{Definition, Object, RenderOptions, Schema, Section, class, order};
+use crate::schema::{Address, Definition, Object, RenderOptions, Schema, Section, class, order};
 use crate::validate::Finding;
 use crate::{dump, journal::Origin};
 
@@ -151,6 +151,8 @@ pub(super) async fn reach(source: &Session) -> Result<Reach, SqlError> {
                UNION ALL SELECT false, extname::text FROM pg_catalog.pg_extension";
     let outside = "SELECT 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass::oid AS class, fdwname::text AS name \
          FROM pg_catalog.pg_foreign_data_wrapper \
+       UNION ALL SELECT 'pg_catalog.pg_language'::pg_catalog.regclass, lanname FROM pg_catalog.pg_language \
+         UNION ALL SELECT 'pg_catalog.pg_am'::pg_catalog.regclass, amname FROM pg_catalog.pg_am \
        UNION ALL SELECT 'pg_catalog.pg_foreign_server'::pg_catalog.regclass, srvname FROM pg_catalog.pg_foreign_server \
        UNION ALL SELECT 'pg_catalog.pg_event_trigger'::pg_catalog.regclass, evtname FROM pg_catalog.pg_event_trigger \
        UNION ALL SELECT 'pg_catalog.pg_publication'::pg_catalog.regclass, pubname FROM pg_catalog.pg_publication \
@@ -168,6 +170,22 @@ pub(super) async fn reach(source: &Session) -> Result<Reach, SqlError> {
 }
 
 impl Reach {
+    /// Leaves in `schema` what is within reach. A cast or transform is, as far as the types and functions are that it
+    /// names.
+    fn limit(&self, schema: &mut Schema) {
+        let (kept, out): (Vec<Object>, Vec<Object>) =
+            std::mem::take(&mut schema.objects).into_iter().partition(|object| self.takes(object));
+        schema.objects = kept;
+        let out: HashSet<Address> = out.iter().map(|object| object.address).collect();
+        let whole = |a: &Address| schema.aliases.get(a).copied().unwrap_or(*a);
+        let stays = |object: &Object| {
+            let mut needs = schema.depends.get(&object.address).into_iter().flatten();
+            !matches!(object.definition, Definition::Cast(_) | Definition::Transform(_))
+                || !needs.any(|need| out.contains(&whole(need)))
+        };
+        schema.objects.retain(stays);
+    }
+
     fn takes(&self, object: &Object) -> bool {
         match (&object.definition, &object.namespace) {
             (Definition::Namespace(_), _) => self.schemas.contains(&object.name),
@@ -180,7 +198,9 @@ impl Reach {
                 self.outside.contains(&(class::PUBLICATION, member.publication_name.clone()))
             }
             (
-                Definition::ForeignDataWrapper(_)
+                Definition::Language(_)
+                | Definition::AccessMethod(_)
+                | Definition::ForeignDataWrapper(_)
                 | Definition::ForeignServer(_)
                 | Definition::EventTrigger(_)
                 | Definition::Publication(_)
@@ -203,7 +223,7 @@ pub(super) async fn read_target(
     let ended = target.batch("ending the reading of the target's schema", "ROLLBACK").await;
     let mut schema = schema?;
     ended?;
-    schema.objects.retain(|object| reach.takes(object));
+    reach.limit(&mut schema);
     Ok(schema)
 }
 
@@ -241,7 +261,8 @@ fn not_made_by(leftover: &Leftover, schema: &Schema) -> Vec<String> {
         .iter()
         .filter(|step| step.section == Section::PreData)
         .filter(|step| {
-            !["SCHEMA", "DEFAULT ACL", "DEFAULT", "CHECK CONSTRAINT", "SEQUENCE OWNED BY"]
+            // A shell operator comes with the one that names it, until it is made itself.
+            !["SCHEMA", "DEFAULT ACL", "DEFAULT", "CHECK CONSTRAINT", "SEQUENCE OWNED BY", "SHELL OPERATOR"]
                 .contains(&step.kind)
         })
         .filter(|step| !known.contains(&(step.kind, comparable(step.kind, &step.identity))))

@@ -1,7 +1,7 @@
 //! The statements of `--drop-target-first`: what the target has in the migrated schemas, dropped in reverse dependency order.
 //!
-//! Invariants: nothing outside the model goes. No statement cascades (but for the pair of a range type and its canonical
-//! function, behind a guard), so where something outside needs something inside, PostgreSQL refuses and names both.
+//! Invariants: nothing outside the model goes. No statement cascades (but for a base or range type and the functions
+//! that it and they need each other for, behind a guard), so where something outside needs something inside, PostgreSQL refuses and names both.
 //! Neither the database nor schema `public` is dropped. Statements are few: objects of a kind go together, in
 //! batches that a default lock table holds, so each element must run in a transaction of its own
 //! (an element with a guard is two statements).
@@ -10,20 +10,16 @@ use std::collections::{HashMap, HashSet};
 
 use super::namespace::is_public;
 use super::order::graph;
-use super::quote::{quote_ident, quote_literal};
-use super::{Address, ConstraintKind, Definition, Namespace, Object, Schema, TableKind, class};
+use super::quote::quote_ident;
+use super::{Address, ConstraintKind, Definition, Namespace, Object, Schema, class};
 
+mod pairs;
 #[cfg(test)]
 mod tests;
 
 /// Objects in one statement. A table takes a lock for itself, its TOAST table, and each index of both; the lock table
 /// holds 6,400 by default.
 const BATCH: usize = 250;
-
-/// `pg_amop`
-const AMOP: u32 = 2602;
-/// `pg_amproc`
-const AMPROC: u32 = 2603;
 
 /// A part of an object that goes with it, or before it by a statement of its own where it stands in a loop.
 struct Part {
@@ -51,9 +47,9 @@ pub fn drop_plan(schema: &Schema, everything: bool) -> Vec<String> {
     drops.add_objects(schema, everything);
     drops.add_needs(schema);
     drops.keep_used_extensions(schema);
-    drops.pair_ranges();
+    drops.pair_types();
     drops.split_loops();
-    for (table, guard) in guard_partitions(schema) {
+    for (table, guard) in pairs::guard_partitions(schema) {
         if let Some(&node) = drops.index.get(&table) {
             drops.guard(node, &guard);
         }
@@ -85,7 +81,8 @@ impl<'s> Drops<'s> {
                 | Definition::Rule(_)
                 | Definition::Trigger(_)
                 | Definition::Policy(_)
-                | Definition::PublicationMember(_) => false,
+                | Definition::PublicationMember(_)
+                | Definition::Statistics(_) => false,
                 _ => true,
             };
             if dropped {
@@ -140,7 +137,10 @@ impl<'s> Drops<'s> {
                 );
                 parts.push((object.address, owner, statement));
             }
-            Definition::Rule(_) | Definition::Trigger(_) | Definition::Policy(_) => {
+            Definition::Rule(_)
+            | Definition::Trigger(_)
+            | Definition::Policy(_)
+            | Definition::Statistics(_) => {
                 if let Some(statement) = object.drop_statements().into_iter().next() {
                     parts.push((object.address, owner, statement));
                 }
@@ -254,7 +254,8 @@ impl<'s> Drops<'s> {
             // So are the constraints, defaults, rules and triggers of a table that came with the extension.
             let is_part = matches!(
                 dependent.class,
-                AMOP | AMPROC
+                class::AMOP
+                    | class::AMPROC
                     | class::ATTRDEF
                     | class::CONSTRAINT
                     | class::REWRITE
@@ -282,24 +283,6 @@ impl<'s> Drops<'s> {
             self.nodes[node].1.clear();
             let next: Vec<usize> = self.needs[node].iter().map(|n| n.0).filter(|n| kept.insert(*n)).collect();
             todo.extend(next);
-        }
-    }
-
-    /// A range type and its canonical function need each other; the type takes the function with it.
-    fn pair_ranges(&mut self) {
-        for range in 0..self.nodes.len() {
-            let Some(object) = self.nodes[range].0 else { continue };
-            let Definition::Range(definition) = &object.definition else { continue };
-            if definition.canonical.is_none() {
-                continue;
-            }
-            let functions: Vec<usize> = self.needs[range].iter().map(|n| n.0).collect();
-            for function in functions {
-                if self.needs[function].iter().any(|n| n.0 == range) {
-                    self.needs[function].retain(|n| n.0 != range);
-                }
-            }
-            self.guard(range, &guard_range(&object.qualified_name()));
         }
     }
 
@@ -389,14 +372,27 @@ fn rank(object: &Object) -> u8 {
     }
 }
 
+/// Statements that name one object only.
+const ALONE: [&str; 11] = [
+    "DROP TRIGGER ",
+    "DROP RULE ",
+    "DROP POLICY ",
+    "DROP EVENT TRIGGER ",
+    "DROP USER MAPPING ",
+    "DROP SUBSCRIPTION ",
+    "DROP CAST ",
+    "DROP TRANSFORM ",
+    "DROP LANGUAGE ",
+    "DROP OPERATOR CLASS ",
+    "DROP OPERATOR FAMILY ",
+];
+
 /// Puts neighbours that start alike (`DROP TABLE IF EXISTS …`) into one statement.
 fn batches(statements: impl Iterator<Item = String>) -> Vec<String> {
     const MARK: &str = " IF EXISTS ";
     let head = |statement: &str| {
         let at = statement.starts_with("DROP ").then(|| statement.find(MARK)).flatten()? + MARK.len();
-        let single = ["TRIGGER", "RULE", "POLICY", "EVENT TRIGGER", "USER MAPPING", "SUBSCRIPTION"];
-        let on = single.iter().any(|kind| statement["DROP ".len()..].starts_with(kind));
-        (!on && !statement.ends_with(" CASCADE")).then_some(at)
+        (!ALONE.iter().any(|h| statement.starts_with(h)) && !statement.ends_with(" CASCADE")).then_some(at)
     };
     let mut out: Vec<(Option<usize>, usize, String)> = Vec::new();
     for statement in statements {
@@ -413,57 +409,6 @@ fn batches(statements: impl Iterator<Item = String>) -> Vec<String> {
         }
     }
     out.into_iter().map(|(_, _, text)| text).collect()
-}
-
-/// For each partitioned table that has a partition outside of the model, which would silently go with it: a statement
-/// that fails if it still has.
-fn guard_partitions(schema: &Schema) -> HashMap<Address, String> {
-    let inside: HashSet<Address> = schema.objects.iter().map(|o| o.address).collect();
-    let partitioned: HashMap<Address, String> = schema
-        .objects
-        .iter()
-        .filter(|o| matches!(&o.definition, Definition::Table(t) if t.kind == TableKind::Partitioned))
-        .map(|o| (o.address, o.qualified_name()))
-        .collect();
-    let mut outside: HashMap<Address, Vec<u32>> = HashMap::new();
-    for (dependent, needs) in &schema.depends {
-        let unknown = dependent.class == class::RELATION
-            && !inside.contains(dependent)
-            && !schema.aliases.contains_key(dependent);
-        for parent in needs.iter().filter(|n| unknown && partitioned.contains_key(n)) {
-            outside.entry(*parent).or_default().push(dependent.oid);
-        }
-    }
-    let guard = |(parent, mut oids): (Address, Vec<u32>)| {
-        oids.sort_unstable();
-        let list: Vec<String> = oids.iter().map(u32::to_string).collect();
-        let name = quote_literal(partitioned.get(&parent).map(String::as_str).unwrap_or_default());
-        let body = format!(
-            "DECLARE part pg_catalog.regclass; BEGIN SELECT oid INTO part FROM pg_catalog.pg_class \
-               WHERE oid IN ({}) AND relispartition LIMIT 1; IF FOUND THEN RAISE EXCEPTION \
-               'table % is a partition of % and would be dropped with it, but is not part of the migration', part, {name} \
-               USING HINT = 'Detach it, or take its schema into the migration.'; END IF; END",
-            list.join(", ")
-        );
-        (parent, format!("DO {}", quote_literal(&body)))
-    };
-    outside.into_iter().map(guard).collect()
-}
-
-/// Fails where anything but its canonical function uses a range type that is about to be dropped with it.
-fn guard_range(name: &str) -> String {
-    let literal = quote_literal(name);
-    let body = format!(
-        "BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_type t ON d.refobjid = t.oid \
-           OR d.refobjid = t.typarray JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid \
-           WHERE t.oid = pg_catalog.to_regtype({literal}) AND d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass \
-           AND d.deptype = 'n' AND NOT (d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass \
-             AND d.objid = r.rngcanonical) \
-           AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend own WHERE own.classid = d.classid AND own.objid = d.objid \
-             AND own.deptype = 'i')) \
-         THEN RAISE EXCEPTION 'cannot drop type % because other objects depend on it', {literal}; END IF; END"
-    );
-    format!("DO {}", quote_literal(&body))
 }
 
 fn large_objects(schema: &Schema, everything: bool) -> Vec<String> {

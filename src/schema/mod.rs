@@ -6,13 +6,18 @@
 //! [`RenderOptions`] and quoting; every name in the output is schema-qualified, because the statements run
 //! under an empty `search_path`, as pg_dump's do.
 
+mod access_method;
 pub mod acl;
 mod aggregate;
+mod base_type;
 pub mod binary;
+mod cast;
+mod collation;
 mod column;
 mod column_order;
 pub mod composite;
 mod constraint;
+mod conversion;
 mod copy;
 mod default_acl;
 mod domain;
@@ -26,10 +31,14 @@ mod foreign_server;
 pub mod function;
 mod index;
 pub mod inherit;
+mod language;
 mod large_object;
 mod matview;
 mod namespace;
 mod object;
+mod operator;
+mod operator_class;
+mod operator_family;
 pub mod order;
 mod policy;
 mod publication;
@@ -41,10 +50,16 @@ pub mod script;
 pub mod secret;
 mod sequence;
 mod statement;
+mod statistics;
 pub mod storage_option;
 mod subscription;
 mod table;
+mod transform;
 mod trigger;
+mod ts_configuration;
+mod ts_dictionary;
+mod ts_parser;
+mod ts_template;
 mod unsupported;
 mod user_mapping;
 mod user_publication;
@@ -52,10 +67,15 @@ mod view;
 
 use std::collections::HashMap;
 
+pub use access_method::AccessMethod;
 pub use aggregate::Aggregate;
+pub use base_type::BaseType;
+pub use cast::{Cast, CastMethod};
+pub use collation::Collation;
 pub use column::{Column, ColumnDefault, Generated, Identity, NotNull};
 pub use composite::CompositeType;
 pub use constraint::{Constraint, ConstraintIndex, ConstraintKind};
+pub use conversion::Conversion;
 pub use copy::{CopySource, Slice};
 pub use default_acl::DefaultAcl;
 pub use domain::{Domain, DomainCheck};
@@ -66,10 +86,14 @@ pub use foreign_data_wrapper::ForeignDataWrapper;
 pub use foreign_server::ForeignServer;
 pub use function::Function;
 pub use index::{Index, IndexMarks};
+pub use language::Language;
 pub use large_object::LargeObject;
 pub use matview::{MaterializedView, MatviewColumn};
 pub use namespace::Namespace;
 pub use object::{Address, Comment, CommentOn, Definition, Object, class};
+pub use operator::Operator;
+pub use operator_class::OperatorClass;
+pub use operator_family::OperatorFamily;
 pub use policy::Policy;
 pub use publication::{
     Surroundings, comment_on_publication, create_publication, has_all_tables, listed, publication_comment,
@@ -78,9 +102,15 @@ pub use publication::{
 pub use range::RangeType;
 pub use rule::Rule;
 pub use sequence::{OwnedBy, Sequence};
+pub use statistics::ExtendedStatistics;
 pub use subscription::Subscription;
 pub use table::{Check, Estimate, ForeignTable, PartitionOf, Relative, ReplicaIdentity, Table, TableKind};
+pub use transform::Transform;
 pub use trigger::{Enabled, Trigger};
+pub use ts_configuration::TextSearchConfiguration;
+pub use ts_dictionary::TextSearchDictionary;
+pub use ts_parser::TextSearchParser;
+pub use ts_template::TextSearchTemplate;
 pub use unsupported::unsupported_properties;
 pub use user_mapping::UserMapping;
 pub use user_publication::{PublicationMember, Published, UserPublication};
@@ -98,7 +128,7 @@ pub struct Schema {
     pub depends: HashMap<Address, Vec<Address>>,
     /// Addresses that stand for another object: a table's row type and the array types for their relation or
     /// type, a composite type's relation for the type, a view's `_RETURN` rule for the view, a constraint's
-    /// index for the constraint.
+    /// index for the constraint, an entry of an operator class or family for that.
     pub aliases: HashMap<Address, Address>,
     /// Objects found that this version cannot carry; Validate names each of them.
     pub unsupported: Vec<Unsupported>,

@@ -6,10 +6,12 @@
 use super::acl::Acl;
 use super::quote::{qualified, quote_ident};
 use super::{
-    Aggregate, CompositeType, Constraint, DefaultAcl, Domain, EnumType, EventTrigger, Extension,
-    ForeignDataWrapper, ForeignServer, Function, Index, LargeObject, MaterializedView, Namespace, Policy,
-    PublicationMember, RangeType, Rule, Sequence, Subscription, Table, Trigger, UserMapping, UserPublication,
-    View,
+    AccessMethod, Aggregate, BaseType, Cast, Collation, CompositeType, Constraint, Conversion, DefaultAcl,
+    Domain, EnumType, EventTrigger, ExtendedStatistics, Extension, ForeignDataWrapper, ForeignServer,
+    Function, Index, Language, LargeObject, MaterializedView, Namespace, Operator, OperatorClass,
+    OperatorFamily, Policy, PublicationMember, RangeType, Rule, Sequence, Subscription, Table,
+    TextSearchConfiguration, TextSearchDictionary, TextSearchParser, TextSearchTemplate, Transform, Trigger,
+    UserMapping, UserPublication, View,
 };
 
 /// Catalog OIDs, fixed since PostgreSQL's catalogs are (`src/include/catalog/pg_*.h`).
@@ -20,18 +22,36 @@ pub mod class {
     pub const PROC: u32 = 1255;
     /// `pg_class`
     pub const RELATION: u32 = 1259;
+    /// `pg_am`
+    pub const ACCESS_METHOD: u32 = 2601;
+    /// `pg_amop`
+    pub const AMOP: u32 = 2602;
+    /// `pg_amproc`
+    pub const AMPROC: u32 = 2603;
     /// `pg_attrdef`
     pub const ATTRDEF: u32 = 2604;
+    /// `pg_cast`
+    pub const CAST: u32 = 2605;
     /// `pg_constraint`
     pub const CONSTRAINT: u32 = 2606;
+    /// `pg_conversion`
+    pub const CONVERSION: u32 = 2607;
+    /// `pg_language`
+    pub const LANGUAGE: u32 = 2612;
     /// `pg_largeobject`, which is how `pg_depend` and `pg_description` name a large object
     pub const LARGE_OBJECT: u32 = 2613;
     /// `pg_namespace`
     pub const NAMESPACE: u32 = 2615;
+    /// `pg_opclass`
+    pub const OPCLASS: u32 = 2616;
+    /// `pg_operator`
+    pub const OPERATOR: u32 = 2617;
     /// `pg_rewrite`
     pub const REWRITE: u32 = 2618;
     /// `pg_trigger`
     pub const TRIGGER: u32 = 2620;
+    /// `pg_opfamily`
+    pub const OPFAMILY: u32 = 2753;
     /// `pg_default_acl`
     pub const DEFAULT_ACL: u32 = 826;
     /// `pg_foreign_server`
@@ -54,6 +74,20 @@ pub mod class {
     pub const EXTENSION: u32 = 3079;
     /// `pg_policy`
     pub const POLICY: u32 = 3256;
+    /// `pg_statistic_ext`
+    pub const STATISTICS: u32 = 3381;
+    /// `pg_collation`
+    pub const COLLATION: u32 = 3456;
+    /// `pg_transform`
+    pub const TRANSFORM: u32 = 3576;
+    /// `pg_ts_dict`
+    pub const TS_DICT: u32 = 3600;
+    /// `pg_ts_parser`
+    pub const TS_PARSER: u32 = 3601;
+    /// `pg_ts_config`
+    pub const TS_CONFIG: u32 = 3602;
+    /// `pg_ts_template`
+    pub const TS_TEMPLATE: u32 = 3764;
 }
 
 /// Where an object is recorded: catalog and OID, as in `pg_depend (classid, objid)`.
@@ -109,7 +143,7 @@ pub struct Object {
     /// Its name, unquoted.
     pub name: String,
     /// The relation it belongs to and goes with, for an index, a constraint, a trigger, a rule, a policy, and a
-    /// sequence owned by a column; `None` for everything else.
+    /// sequence owned by a column, extended statistics; `None` for everything else.
     pub parent: Option<Address>,
     /// Owning role, unquoted; `None` for kinds without an owner of their own.
     pub owner: Option<String>,
@@ -143,6 +177,21 @@ pub enum Definition {
     Rule(Rule),
     Trigger(Trigger),
     Policy(Policy),
+    BaseType(BaseType),
+    Operator(Operator),
+    OperatorClass(OperatorClass),
+    OperatorFamily(OperatorFamily),
+    Cast(Cast),
+    Transform(Transform),
+    Conversion(Conversion),
+    Collation(Collation),
+    Language(Language),
+    AccessMethod(AccessMethod),
+    TextSearchParser(TextSearchParser),
+    TextSearchTemplate(TextSearchTemplate),
+    TextSearchDictionary(TextSearchDictionary),
+    TextSearchConfiguration(TextSearchConfiguration),
+    Statistics(ExtendedStatistics),
     DefaultAcl(DefaultAcl),
     LargeObject(LargeObject),
     ForeignDataWrapper(ForeignDataWrapper),

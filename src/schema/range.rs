@@ -37,11 +37,6 @@ impl RangeType {
         vec![format!("CREATE TYPE {} AS RANGE ({}\n)", object.qualified_name(), parts.join(","))]
     }
 
-    /// `CREATE TYPE …;`, the shell that a canonical function is declared with; `None` where there is none.
-    pub fn shell(&self, object: &Object) -> Option<String> {
-        self.canonical.is_some().then(|| format!("CREATE TYPE {}", object.qualified_name()))
-    }
-
     /// `DROP TYPE`; with a canonical function both need each other, and only `CASCADE` can take the pair.
     pub fn drop(&self, object: &Object) -> Vec<String> {
         let cascade = if self.canonical.is_some() { " CASCADE" } else { "" };

@@ -38,6 +38,21 @@ macro_rules! for_kind {
             Definition::Publication($d) => $call,
             Definition::PublicationMember($d) => $call,
             Definition::Subscription($d) => $call,
+            Definition::BaseType($d) => $call,
+            Definition::Operator($d) => $call,
+            Definition::OperatorClass($d) => $call,
+            Definition::OperatorFamily($d) => $call,
+            Definition::Cast($d) => $call,
+            Definition::Transform($d) => $call,
+            Definition::Conversion($d) => $call,
+            Definition::Collation($d) => $call,
+            Definition::Language($d) => $call,
+            Definition::AccessMethod($d) => $call,
+            Definition::TextSearchParser($d) => $call,
+            Definition::TextSearchTemplate($d) => $call,
+            Definition::TextSearchDictionary($d) => $call,
+            Definition::TextSearchConfiguration($d) => $call,
+            Definition::Statistics($d) => $call,
         }
     };
 }
@@ -79,6 +94,9 @@ impl Object {
 
     /// `COMMENT ON` for it and its columns.
     pub fn comment_statements(&self) -> Vec<String> {
+        if matches!(&self.definition, Definition::Operator(operator) if operator.is_shell()) {
+            return Vec::new();
+        }
         if matches!(self.definition, Definition::Namespace(_)) && is_public(self) {
             let text = self.comments.first().map(|c| c.text.as_str());
             return Namespace::public_comment(text)
@@ -150,9 +168,12 @@ impl Object {
             Definition::LargeObject(_) => (AclKind::LargeObject, self.reference()),
             Definition::ForeignDataWrapper(_) => (AclKind::Foreign, self.reference()),
             Definition::ForeignServer(_) => (AclKind::Foreign, format!("FOREIGN SERVER {name}")),
-            Definition::Enum(_) | Definition::Domain(_) | Definition::Composite(_) | Definition::Range(_) => {
-                (AclKind::Type, format!("TYPE {name}"))
-            }
+            Definition::Language(_) => (AclKind::Language, self.reference()),
+            Definition::BaseType(_)
+            | Definition::Enum(_)
+            | Definition::Domain(_)
+            | Definition::Composite(_)
+            | Definition::Range(_) => (AclKind::Type, format!("TYPE {name}")),
             _ => (AclKind::Table, format!("TABLE {name}")),
         }
     }

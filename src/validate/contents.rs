@@ -6,8 +6,8 @@ use super::facts::{Server, Source, Target};
 use super::finding::{Finding, counted, some_of};
 use crate::config::Filter;
 use crate::error::Side;
-use crate::schema::Schema;
 use crate::schema::quote::{qualified, quote_ident};
+use crate::schema::{Definition, Schema};
 
 const REMEDY: &str = "name an empty database in --target, or let the migration drop what it would create with --drop-target-first";
 
@@ -65,6 +65,9 @@ pub(super) fn judge_outside(schema: &Schema, to: &Target, asked: Asked<'_>, out:
         .filter(|o| to.outside.contains(&(o.address.class, o.name.clone())))
         .map(|o| {
             let reference = o.reference();
+            if matches!(o.definition, Definition::Cast(_) | Definition::Transform(_)) {
+                return reference;
+            }
             let (kind, name) = reference.rsplit_once(' ').unwrap_or(("", &reference));
             format!("{} {name}", kind.to_lowercase())
         })

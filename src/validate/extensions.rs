@@ -1,7 +1,6 @@
-//! Extensions and access methods: what the source uses must be installed, or be there to install, on the target.
+//! Extensions: what the source uses must be installed, or be there to install, on the target.
 
-use super::Asked;
-use super::facts::{Server, Source, Target};
+use super::facts::{Server, Target};
 use super::finding::Finding;
 use super::named;
 use crate::error::Side;
@@ -56,28 +55,6 @@ pub(super) fn judge(schema: &Schema, target: &Server, to: &Target, out: &mut Vec
     }
 }
 
-/// Access methods that no extension brings.
-pub(super) fn judge_access_methods(source: &Source, to: &Target, asked: Asked<'_>, out: &mut Vec<Finding>) {
-    let mut methods: Vec<&str> = source
-        .access_methods
-        .iter()
-        .filter(|m| asked.filter.takes_schema(&m.schema) && !to.access_methods.contains(&m.name))
-        .map(|m| m.name.as_str())
-        .collect();
-    methods.dedup();
-    for method in methods {
-        let name = quote_ident(method);
-        out.push(
-            Finding::error("access-method-missing", format!("access method {name} is not on the target"))
-                .on(Side::Target)
-                .about(name.clone())
-                .mend(format!(
-                    "CREATE ACCESS METHOD {name} …; -- by a superuser, with its handler installed"
-                )),
-        );
-    }
-}
-
 /// Whether version `a` is known to come after `b`: numbers between dots, compared as numbers.
 fn newer(a: &str, b: &str) -> bool {
     let numbers = |v: &str| v.split('.').map(|n| n.parse::<u32>().ok()).collect::<Option<Vec<u32>>>();
@@ -86,9 +63,8 @@ fn newer(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::source::AccessMethodUse;
     use super::super::facts::target::Available;
-    use super::super::testing::{asking, good_server, object, shown};
+    use super::super::testing::{good_server, object, shown};
     use super::*;
     use crate::schema::{Definition, Extension};
 
@@ -98,10 +74,6 @@ mod tests {
         let schema = Schema {
             objects: ["plpgsql", "uuid-ossp", "postgis", "dblink", "old"].map(extension).to_vec(),
             ..Schema::default()
-        };
-        let source = Source {
-            access_methods: vec![AccessMethodUse { name: "bloom2".into(), schema: "s".into() }],
-            ..Source::default()
         };
         let available = |installed: Option<&str>, default: &str, needs_superuser| Available {
             installed: installed.map(str::to_owned),
@@ -121,7 +93,6 @@ mod tests {
         let ordinary = Server { superuser: false, ..good_server() };
         let mut out = Vec::new();
         judge(&schema, &ordinary, &to, &mut out);
-        asking(|_, _| (), |asked| judge_access_methods(&source, &to, asked, &mut out));
         insta::assert_snapshot!(shown(&out), @r#"
 Error extension-needs-superuser target [dblink]: extension dblink can only be created by a superuser, and role mover is none
     as a superuser, in database app: CREATE EXTENSION dblink;
@@ -130,8 +101,6 @@ Warning extension-version target [old]: extension old is version 1.0 on the sour
 Error extension-missing target [postgis]: extension postgis 1.0 is not available on the target
     install its package on the target server (on a managed server: allow it in the provider's settings)
 Notice extension-version target ["uuid-ossp"]: extension "uuid-ossp" is version 1.0 on the source and 1.1 on the target
-Error access-method-missing target [bloom2]: access method bloom2 is not on the target
-    CREATE ACCESS METHOD bloom2 …; -- by a superuser, with its handler installed
 "#);
     }
 }

@@ -116,8 +116,7 @@ pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report
 }
 
 /// What makes single objects fail, and not the migration.
-const OF_SINGLE_OBJECTS: [&str; 7] = [
-    "access-method-missing",
+const OF_SINGLE_OBJECTS: [&str; 6] = [
     "collation-missing",
     "extension-missing",
     "extension-needs-superuser",
@@ -199,7 +198,6 @@ fn judge(servers: &Servers, asked: Asked<'_>, out: &mut Vec<Finding>) {
         servers::judge_pair(source, target, out);
         compatibility::judge(source, from, target, to, asked, out);
         contents::judge(source, from, to, asked, out);
-        extensions::judge_access_methods(from, to, asked, out);
     }
 }
 

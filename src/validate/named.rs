@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::schema::{Definition, Object, Schema};
+use crate::schema::{CastMethod, Definition, Object, Schema};
 
 /// Why a role is needed on the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +71,30 @@ pub(super) fn extensions(schema: &Schema) -> Vec<(&str, &str)> {
         .collect();
     extensions.sort_unstable();
     extensions
+}
+
+/// Objects that only a superuser can create, whatever they name (`DefineType`, `DefineOpClass`, `DefineOpFamily`, `CreateCast`,
+/// `CreateProceduralLanguage`, `CreateAccessMethod`, `DefineTSParser`, `DefineTSTemplate` in `src/backend/commands`).
+pub(super) fn for_superusers(schema: &Schema) -> Vec<String> {
+    let only = |object: &&Object| match &object.definition {
+        Definition::BaseType(_)
+        | Definition::OperatorClass(_)
+        | Definition::OperatorFamily(_)
+        | Definition::Language(_)
+        | Definition::AccessMethod(_)
+        | Definition::TextSearchParser(_)
+        | Definition::TextSearchTemplate(_) => true,
+        Definition::Cast(cast) => cast.method == CastMethod::Binary,
+        _ => false,
+    };
+    let described = |object: &Object| match &object.definition {
+        Definition::BaseType(_) => format!("{} (is a base type)", object.reference()),
+        Definition::Cast(_) => format!("{} (has no function)", object.reference()),
+        _ => object.reference(),
+    };
+    let mut found: Vec<String> = schema.objects.iter().filter(only).map(described).collect();
+    found.sort();
+    found
 }
 
 /// Whether a function, aggregate or range type of this name is part of the model.

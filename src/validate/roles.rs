@@ -1,5 +1,5 @@
 //! Roles: they belong to the server, not to the database, so they must be there before the objects that name them;
-//! and functions that only a superuser can make.
+//! and what only a superuser can make.
 
 use std::collections::BTreeSet;
 
@@ -56,6 +56,7 @@ pub(super) fn judge(
             .iter()
             .filter(|f| named::has(schema, &f.schema, &f.name))
             .map(|f| format!("{} ({})", qualified(&f.schema, &f.name), f.why))
+            .chain(named::for_superusers(schema))
             .collect();
         if !functions.is_empty() {
             out.push(

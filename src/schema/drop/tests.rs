@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::schema::order::tests::{Model, of, rel, relative, with_default};
-use crate::schema::{Comment, CommentOn, Extension, OwnedBy, PartitionOf, RangeType, Sequence, Table};
+use crate::schema::{
+    Comment, CommentOn, Extension, OwnedBy, PartitionOf, RangeType, Sequence, Table, TableKind,
+};
 
 fn plan(model: &Model) -> Vec<String> {
     drop_plan(&model.0, true)

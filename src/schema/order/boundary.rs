@@ -49,6 +49,7 @@ fn move_behind(graph: &mut Graph<'_>, early: usize, late: usize) -> bool {
             graph.object(early).definition,
             Definition::View(_)
                 | Definition::MaterializedView(_)
+                | Definition::Statistics(_)
                 | Definition::Function(_)
                 | Definition::Aggregate(_)
         ),

@@ -71,13 +71,15 @@ fn split_pieces(
     !found.is_empty()
 }
 
-/// A range type and the functions it names that take or return it: they are made on its shell (`repairTypeFuncLoop`).
+/// A base or range type and the functions it names that take or return it: they are made on its shell
+/// (`repairTypeFuncLoop`).
 fn shell_types(graph: &mut Graph<'_>, component: &[usize], inside: &HashSet<usize>) -> bool {
     let ranges: Vec<usize> = component
         .iter()
         .copied()
         .filter(|&n| {
-            graph.nodes[n].part == Part::Whole && matches!(graph.object(n).definition, Definition::Range(_))
+            graph.nodes[n].part == Part::Whole
+                && matches!(graph.object(n).definition, Definition::Range(_) | Definition::BaseType(_))
         })
         .collect();
     let mut done = false;

@@ -112,6 +112,7 @@ fn kind_needs(object: &Object) -> Vec<Address> {
         Definition::PublicationMember(member) => {
             std::iter::once(member.publication).chain(member.table()).collect()
         }
+        Definition::Statistics(statistics) => vec![statistics.table],
         _ => Vec::new(),
     }
 }

@@ -21,7 +21,7 @@ pub(super) enum Piece {
 /// What of an object a node makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Part {
-    /// The shell of a range type, before the functions it names.
+    /// The shell of a base or range type, before the functions it names.
     Shell,
     /// All that is not split off.
     Whole,
@@ -227,14 +227,31 @@ fn priority(part: Part, definition: &Definition) -> u8 {
     }
     match definition {
         Definition::Namespace(_) => 1,
+        Definition::Language(_) => 2,
+        Definition::Collation(_) => 3,
+        Definition::Transform(_) => 4,
         Definition::Extension(_) => 5,
-        Definition::Enum(_) | Definition::Domain(_) | Definition::Composite(_) | Definition::Range(_) => 6,
+        Definition::BaseType(_)
+        | Definition::Enum(_)
+        | Definition::Domain(_)
+        | Definition::Composite(_)
+        | Definition::Range(_) => 6,
+        Definition::Cast(_) => 7,
         Definition::Function(_) => 8,
         Definition::Aggregate(_) => 9,
+        Definition::AccessMethod(_) => 10,
+        Definition::Operator(_) => 11,
+        Definition::OperatorClass(_) | Definition::OperatorFamily(_) => 12,
+        Definition::Conversion(_) => 13,
+        Definition::TextSearchParser(_) => 14,
+        Definition::TextSearchTemplate(_) => 15,
+        Definition::TextSearchDictionary(_) => 16,
+        Definition::TextSearchConfiguration(_) => 17,
         Definition::Sequence(_)
         | Definition::Table(_)
         | Definition::View(_)
         | Definition::MaterializedView(_) => 20,
+        Definition::Statistics(_) => 23,
         Definition::LargeObject(_) => 31,
         Definition::Constraint(c) if c.kind == ConstraintKind::Foreign => 46,
         Definition::Constraint(_) => 41,

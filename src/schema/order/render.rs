@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::node::{Graph, Part, Piece};
+use crate::schema::base_type::shell;
 use crate::schema::quote::quote_ident;
 use crate::schema::{
     Address, CommentOn, ConstraintKind, Definition, LockNeed, Object, RenderOptions, Schema, Section, Step,
@@ -163,7 +164,7 @@ pub(super) fn step(context: &Context<'_>, node: usize, needs: Vec<usize>) -> Ste
 fn statements(context: &Context<'_>, index: usize, part: Part, object: &Object) -> Vec<String> {
     match (part, &object.definition) {
         (Part::Whole, _) => object.create_statements(context.options),
-        (Part::Shell, Definition::Range(range)) => range.shell(object).into_iter().collect(),
+        (Part::Shell, Definition::Range(_) | Definition::BaseType(_)) => vec![shell(object)],
         (Part::Piece(Piece::Default(i)), Definition::Table(table)) => {
             table.columns.get(i).map(|c| table.separate_default(object, c)).into_iter().collect()
         }
@@ -245,6 +246,7 @@ fn locks(context: &Context<'_>, part: Part, object: &Object) -> Vec<(Address, Lo
             .chain(member.table())
             .map(|address| (address, LockNeed::Exclusive))
             .collect(),
+        Definition::Statistics(statistics) => vec![(statistics.table, LockNeed::Exclusive)],
         _ => Vec::new(),
     }
 }
@@ -284,6 +286,23 @@ fn kind(part: Part, object: &Object) -> &'static str {
         Definition::Rule(_) => "RULE",
         Definition::Trigger(_) => "TRIGGER",
         Definition::Policy(_) => "POLICY",
+        Definition::BaseType(t) if t.items.is_none() => "SHELL TYPE",
+        Definition::BaseType(_) => "TYPE",
+        Definition::Operator(o) if o.is_shell() => "SHELL OPERATOR",
+        Definition::Operator(_) => "OPERATOR",
+        Definition::OperatorClass(_) => "OPERATOR CLASS",
+        Definition::OperatorFamily(_) => "OPERATOR FAMILY",
+        Definition::Cast(_) => "CAST",
+        Definition::Transform(_) => "TRANSFORM",
+        Definition::Conversion(_) => "CONVERSION",
+        Definition::Collation(_) => "COLLATION",
+        Definition::Language(_) => "PROCEDURAL LANGUAGE",
+        Definition::AccessMethod(_) => "ACCESS METHOD",
+        Definition::TextSearchParser(_) => "TEXT SEARCH PARSER",
+        Definition::TextSearchTemplate(_) => "TEXT SEARCH TEMPLATE",
+        Definition::TextSearchDictionary(_) => "TEXT SEARCH DICTIONARY",
+        Definition::TextSearchConfiguration(_) => "TEXT SEARCH CONFIGURATION",
+        Definition::Statistics(_) => "STATISTICS",
         Definition::DefaultAcl(_) => "DEFAULT ACL",
         Definition::LargeObject(_) => "BLOB",
         Definition::ForeignDataWrapper(_) => "FOREIGN DATA WRAPPER",
@@ -315,6 +334,11 @@ fn identity(object: &Object) -> String {
                 4
             }
         }
+        Definition::OperatorClass(_) | Definition::OperatorFamily(_) | Definition::AccessMethod(_) => 2,
+        Definition::TextSearchParser(_)
+        | Definition::TextSearchTemplate(_)
+        | Definition::TextSearchDictionary(_)
+        | Definition::TextSearchConfiguration(_) => 3,
         _ => 1,
     };
     reference.splitn(words + 1, ' ').nth(words).unwrap_or(&reference).to_owned()

@@ -12,7 +12,6 @@ pub(crate) struct Source {
     pub(crate) relations: Vec<Relation>,
     pub(crate) collations: Vec<CollationUse>,
     pub(crate) functions: Vec<PrivilegedFunction>,
-    pub(crate) access_methods: Vec<AccessMethodUse>,
     pub(crate) large_objects: i64,
     pub(crate) large_objects_unreadable: i64,
 }
@@ -61,21 +60,13 @@ pub(crate) struct PrivilegedFunction {
     pub(crate) why: String,
 }
 
-/// An access method that no extension brings and that a table or index uses.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct AccessMethodUse {
-    pub(crate) name: String,
-    pub(crate) schema: String,
-}
-
-/// Reads it: six queries, pipelined.
+/// Reads it: five queries, pipelined.
 pub(crate) async fn read(session: &Session) -> Result<Source, SqlError> {
-    let (schemas, relations, collations, functions, access_methods, (large_objects, unreadable)) = tokio::try_join!(
+    let (schemas, relations, collations, functions, (large_objects, unreadable)) = tokio::try_join!(
         schemas(session),
         relations(session),
         collations(session),
         functions(session),
-        access_methods(session),
         large_objects(session),
     )?;
     Ok(Source {
@@ -83,7 +74,6 @@ pub(crate) async fn read(session: &Session) -> Result<Source, SqlError> {
         relations,
         collations,
         functions,
-        access_methods,
         large_objects,
         large_objects_unreadable: unreadable,
     })
@@ -193,19 +183,6 @@ async fn functions(session: &Session) -> Result<Vec<PrivilegedFunction>, SqlErro
                 why: row.get("why")?,
             })
         })
-        .collect()
-}
-
-async fn access_methods(session: &Session) -> Result<Vec<AccessMethodUse>, SqlError> {
-    let sql = format!(
-        "SELECT DISTINCT a.amname::text AS name, n.nspname::text AS schema FROM pg_catalog.pg_am a
-         JOIN pg_catalog.pg_class c ON c.relam = a.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         WHERE a.oid >= 16384 AND {USER_NAMESPACE} AND {} ORDER BY 1, 2",
-        no_member("pg_am", "a.oid")
-    );
-    let rows = session.query("reading access methods", &sql).await?;
-    rows.iter()
-        .map(|row| Ok(AccessMethodUse { name: row.get("name")?, schema: row.get("schema")? }))
         .collect()
 }
 

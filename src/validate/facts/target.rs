@@ -16,7 +16,6 @@ pub(crate) struct Target {
     pub(crate) extensions: BTreeMap<String, Available>,
     /// Names in `pg_catalog` usable in this database's encoding.
     pub(crate) collations: Vec<String>,
-    pub(crate) access_methods: Vec<String>,
     pub(crate) event_triggers: Vec<String>,
     /// What lives in no schema and can be in the way: catalog and name.
     pub(crate) outside: BTreeSet<(u32, String)>,
@@ -42,13 +41,13 @@ pub(crate) struct Available {
     pub(crate) needs_superuser: bool,
 }
 
-/// Reads it: eight queries, pipelined.
+/// Reads it: seven queries, pipelined.
 pub(crate) async fn read(session: &Session) -> Result<Target, SqlError> {
     let names = |what: &'static str, sql: &'static str| async move {
         let rows = session.query(what, sql).await?;
         rows.iter().map(|row| row.get("name")).collect::<Result<Vec<String>, SqlError>>()
     };
-    let (objects, large_objects, roles, extensions, collations, access_methods, event_triggers, outside) = tokio::try_join!(
+    let (objects, large_objects, roles, extensions, collations, event_triggers, outside) = tokio::try_join!(
         objects(session),
         large_objects(session),
         roles(session),
@@ -59,23 +58,13 @@ pub(crate) async fn read(session: &Session) -> Result<Target, SqlError> {
              WHERE l.collnamespace = 'pg_catalog'::pg_catalog.regnamespace AND l.collencoding IN (-1,
                 (SELECT d.encoding FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()))"
         ),
-        names("reading access methods", "SELECT a.amname::text AS name FROM pg_catalog.pg_am a"),
         names(
             "reading event triggers",
             "SELECT e.evtname::text AS name FROM pg_catalog.pg_event_trigger e WHERE e.evtenabled <> 'D' ORDER BY 1"
         ),
         outside(session),
     )?;
-    Ok(Target {
-        objects,
-        large_objects,
-        roles,
-        extensions,
-        collations,
-        access_methods,
-        event_triggers,
-        outside,
-    })
+    Ok(Target { objects, large_objects, roles, extensions, collations, event_triggers, outside })
 }
 
 async fn objects(session: &Session) -> Result<Vec<Existing>, SqlError> {
@@ -94,12 +83,15 @@ async fn objects(session: &Session) -> Result<Vec<Existing>, SqlError> {
                     AND d.objid = p.oid AND d.deptype = 'i')
             UNION ALL SELECT 'type', n.nspname::text, t.typname::text
             FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-            WHERE t.typtype IN ('e', 'd', 'r') AND {USER_NAMESPACE} AND {type}
+            WHERE (t.typtype IN ('e', 'd', 'r') OR NOT t.typisdefined OR t.typtype = 'b' AND NOT EXISTS (
+                SELECT FROM pg_catalog.pg_type e WHERE e.oid = t.typelem AND e.typarray = t.oid)) AND {USER_NAMESPACE} AND {type}
+            {others}
          ) o ORDER BY kind <> 'schema', schema, kind, name",
         namespace = no_member("pg_namespace", "n.oid"),
         class = no_member("pg_class", "c.oid"),
         proc = no_member("pg_proc", "p.oid"),
         r#type = no_member("pg_type", "t.oid"),
+        others = others(),
     );
     let rows = session.query("reading what is on the target already", &sql).await?;
     rows.iter()
@@ -109,10 +101,40 @@ async fn objects(session: &Session) -> Result<Vec<Existing>, SqlError> {
         .collect()
 }
 
+/// The kinds that are read alike: what, catalog, its columns' prefix for name and schema.
+fn others() -> String {
+    let kinds = [
+        ("operator", "pg_operator", "opr"),
+        ("operator class", "pg_opclass", "opc"),
+        ("operator family", "pg_opfamily", "opf"),
+        ("collation", "pg_collation", "coll"),
+        ("conversion", "pg_conversion", "con"),
+        ("text search parser", "pg_ts_parser", "prs"),
+        ("text search template", "pg_ts_template", "tmpl"),
+        ("text search dictionary", "pg_ts_dict", "dict"),
+        ("text search configuration", "pg_ts_config", "cfg"),
+        ("statistics", "pg_statistic_ext", "stx"),
+    ];
+    let query = |(kind, catalog, prefix): (&str, &str, &str)| {
+        format!(
+            "UNION ALL SELECT '{kind}', n.nspname::text, o.{prefix}name::text FROM pg_catalog.{catalog} o
+             JOIN pg_catalog.pg_namespace n ON n.oid = o.{prefix}namespace WHERE {USER_NAMESPACE} AND {}",
+            no_member(catalog, "o.oid")
+        )
+    };
+    kinds.map(query).join("\n")
+}
+
 async fn outside(session: &Session) -> Result<BTreeSet<(u32, String)>, SqlError> {
     let sql = "SELECT 'pg_catalog.pg_foreign_data_wrapper'::pg_catalog.regclass::oid AS class, w.fdwname::text AS name
             FROM pg_catalog.pg_foreign_data_wrapper w
          UNION ALL SELECT 'pg_catalog.pg_foreign_server'::pg_catalog.regclass, s.srvname FROM pg_catalog.pg_foreign_server s
+         UNION ALL SELECT 'pg_catalog.pg_language'::pg_catalog.regclass, l.lanname FROM pg_catalog.pg_language l
+         UNION ALL SELECT 'pg_catalog.pg_am'::pg_catalog.regclass, a.amname FROM pg_catalog.pg_am a
+         UNION ALL SELECT 'pg_catalog.pg_cast'::pg_catalog.regclass, pg_catalog.format_type(c.castsource, NULL) || ' AS '
+            || pg_catalog.format_type(c.casttarget, NULL) FROM pg_catalog.pg_cast c
+         UNION ALL SELECT 'pg_catalog.pg_transform'::pg_catalog.regclass, pg_catalog.format_type(t.trftype, NULL) || ' ' || l.lanname
+            FROM pg_catalog.pg_transform t JOIN pg_catalog.pg_language l ON l.oid = t.trflang
          UNION ALL SELECT 'pg_catalog.pg_event_trigger'::pg_catalog.regclass, e.evtname FROM pg_catalog.pg_event_trigger e
          UNION ALL SELECT 'pg_catalog.pg_publication'::pg_catalog.regclass, p.pubname FROM pg_catalog.pg_publication p
          UNION ALL SELECT 'pg_catalog.pg_subscription'::pg_catalog.regclass, s.subname FROM pg_catalog.pg_subscription s

@@ -1,0 +1,50 @@
+//! Operators, and their classes and families.
+
+use crate::harness::assert_same_schema;
+use crate::kinds_types::{carried, carried_between};
+use crate::moves::pair_with;
+
+#[test]
+fn operators() {
+    carried("operators");
+}
+
+#[test]
+fn operator_classes_and_families() {
+    carried("classes");
+}
+
+#[test]
+fn operator_classes_of_every_access_method_of_the_server() {
+    // A copy of each class that the server brings, with all its members.
+    let script = r#"
+CREATE SCHEMA copies;
+DO $do$ DECLARE c record; items text; BEGIN
+  FOR c IN SELECT o.oid, o.opcname, a.amname, o.opcintype, o.opckeytype, o.opcfamily FROM pg_opclass o JOIN pg_am a ON a.oid = o.opcmethod
+      WHERE o.oid < 16384 ORDER BY 3, 2 LOOP
+    SELECT string_agg(x, ', ') INTO items FROM (
+      SELECT 'STORAGE ' || c.opckeytype::regtype AS x WHERE c.opckeytype <> 0 AND c.amname NOT IN ('btree', 'hash')
+      UNION ALL SELECT format('OPERATOR %s %s%s', amopstrategy, amopopr::regoperator, CASE WHEN amopsortfamily <> 0 THEN ' FOR ORDER BY pg_catalog.' || (SELECT quote_ident(opfname) FROM pg_opfamily WHERE oid = amopsortfamily) ELSE '' END)
+        FROM pg_amop WHERE amopfamily = c.opcfamily AND amoplefttype = c.opcintype AND amoprighttype = c.opcintype
+      UNION ALL SELECT format('FUNCTION %s (%s, %s) %s', amprocnum, amproclefttype::regtype, amprocrighttype::regtype, amproc::oid::regprocedure)
+        FROM pg_amproc WHERE amprocfamily = c.opcfamily AND amproclefttype = c.opcintype AND amprocrighttype = c.opcintype) m;
+    EXECUTE format('CREATE OPERATOR CLASS copies.%I FOR TYPE %s USING %s AS %s', c.opcname, c.opcintype::regtype, c.amname, items);
+  END LOOP; END $do$;"#;
+    for (from, to) in [(15, 15), (18, 18)] {
+        carried_between(from, to, script);
+    }
+}
+
+#[test]
+fn who_adds_to_an_extensions_family_does_not_hold_the_extension_up() {
+    let pair = pair_with(
+        18,
+        18,
+        "CREATE EXTENSION btree_gist; CREATE FUNCTION eq(int, bigint) RETURNS boolean LANGUAGE internal IMMUTABLE STRICT AS 'int48eq';
+         CREATE OPERATOR === (PROCEDURE = eq, LEFTARG = int, RIGHTARG = bigint);
+         ALTER OPERATOR FAMILY gist_int4_ops USING gist ADD OPERATOR 3 === (int, bigint);
+         CREATE TABLE t (i int, EXCLUDE USING gist (i WITH =))",
+    );
+    pair.offline().ok();
+    assert_same_schema(&pair.source, &pair.target);
+}
