@@ -96,6 +96,8 @@ pub struct RestoreOptions {
     pub no_owner: bool,
     /// `--no-privileges`
     pub no_privileges: bool,
+    /// `--no-tablespaces`
+    pub no_tablespaces: bool,
     /// `maintenance_work_mem` for index builds on the target, in kilobytes; `None`: the server's own setting.
     pub maintenance_work_mem_kb: Option<u64>,
     /// A table larger than this many bytes (heap and TOAST) may be split into parts; 0: never.
@@ -111,6 +113,7 @@ impl Default for RestoreOptions {
             allow_unsupported: false,
             no_owner: false,
             no_privileges: false,
+            no_tablespaces: false,
             maintenance_work_mem_kb: None,
             // Large enough that a part's fixed cost (a transaction on both sides) is nothing beside its rows, small enough
             // that the last table's parts keep every connection busy.

@@ -84,6 +84,9 @@ pub(crate) struct OwnershipArgs {
     /// Do not set grants and default privileges.
     #[arg(long)]
     pub(crate) no_privileges: bool,
+    /// Do not set tablespaces: everything goes into the target database's own.
+    #[arg(long)]
+    pub(crate) no_tablespaces: bool,
 }
 
 /// The migration itself: the flags without a subcommand.

@@ -41,6 +41,7 @@ pub(super) async fn run(asked: SchemaScript, voice: &Voice) -> ExitCode {
     let options = RenderOptions {
         no_owner: asked.no_owner,
         no_privileges: asked.no_privileges,
+        no_tablespaces: asked.no_tablespaces,
         ..RenderOptions::default()
     };
     let order::Plan { steps, ignored } = order::plan_with_report(&schema, &options);

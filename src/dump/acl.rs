@@ -1,7 +1,7 @@
 //! Reads the privileges of every object, its columns and its row type in one query.
 //!
 //! Privileges that were changed on what nobody creates again (members of extensions, the server's own objects) are
-//! compared with `pg_init_privs` and reported: this version does not carry them. `information_schema` is left alone, as
+//! compared with `pg_init_privs`, and the difference is an object of its own ([`ChangedPrivileges`]). `information_schema` is left alone, as
 //! pg_dump does: initdb records no initial privileges for it. Schema `public` always has an entry, because what the
 //! target gave it is not known.
 
@@ -10,16 +10,25 @@ use std::collections::{HashMap, HashSet};
 use super::DumpError;
 use super::catalogs::Catalogs;
 use crate::pg::Row;
-use crate::schema::acl::{Acl, AclItem, AclOn, AclPart};
-use crate::schema::{Address, Unsupported};
+use crate::schema::acl::{Acl, AclItem, AclKind, AclOn, AclPart};
+use crate::schema::{Address, ChangedPrivileges, Definition, Object, class};
 
 /// The privileges of everything.
 #[derive(Debug, Default)]
 pub(super) struct Privileges {
     /// Of the user's objects: those that are not what a new object has.
     pub(super) of: HashMap<Address, Acl>,
-    /// Of the server's and the extensions' own objects: those that were changed since they were made, with their schema.
-    pub(super) changed: Vec<(Option<String>, Unsupported)>,
+    /// Of the server's and the extensions' own objects: those that were changed since they were made.
+    pub(super) changed: Vec<Changed>,
+}
+
+/// An object of the server's or an extension's whose privileges were changed.
+#[derive(Debug)]
+pub(super) struct Changed {
+    /// Where the object is.
+    pub(super) of: Address,
+    /// What the model holds of it.
+    pub(super) object: Object,
 }
 
 /// Every privilege that is recorded. A row type's are recorded under its relation.
@@ -31,35 +40,37 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
         "WITH x AS (SELECT COALESCE((SELECT oid FROM pg_namespace WHERE nspname = 'information_schema'), 0) AS oid, \
            (SELECT oid FROM pg_namespace WHERE nspname = 'public') AS public), \
          s AS (\
-           SELECT 'pg_class'::regclass::oid AS classid, r.oid AS objid, 0 AS sub, NULL::name AS attname, relacl AS acl, \
+           SELECT 'pg_class'::regclass::oid AS classid, r.oid AS objid, 0 AS sub, NULL::name AS attname, relowner AS owner, relacl AS acl, \
              acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", relowner) AS base, 0::oid AS relation \
              FROM pg_class r, x WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relnamespace <> x.oid \
-           UNION ALL SELECT 'pg_class'::regclass, attrelid, attnum, attname, attacl, '{{}}', 0 \
+           UNION ALL SELECT 'pg_class'::regclass, attrelid, attnum, attname, relowner, attacl, '{{}}', 0 \
              FROM pg_attribute a, pg_class r, x \
              WHERE attacl IS NOT NULL AND NOT attisdropped AND r.oid = attrelid AND relnamespace <> x.oid \
-           UNION ALL SELECT 'pg_proc'::regclass, p.oid, 0, NULL, proacl, acldefault('f', proowner), 0 \
+           UNION ALL SELECT 'pg_proc'::regclass, p.oid, 0, NULL, proowner, proacl, acldefault('f', proowner), 0 \
              FROM pg_proc p, x WHERE pronamespace <> x.oid \
-           UNION ALL SELECT 'pg_type'::regclass, t.oid, 0, NULL, t.typacl, acldefault('T', t.typowner), \
+           UNION ALL SELECT 'pg_type'::regclass, t.oid, 0, NULL, t.typowner, t.typacl, acldefault('T', t.typowner), \
              CASE WHEN r.relkind <> 'c' THEN r.oid ELSE 0 END \
              FROM x, pg_type t LEFT JOIN pg_class r ON r.oid = t.typrelid WHERE typnamespace <> x.oid \
-           UNION ALL SELECT 'pg_namespace'::regclass, n.oid, 0, NULL, \
+           UNION ALL SELECT 'pg_namespace'::regclass, n.oid, 0, NULL, nspowner, \
              CASE nspname WHEN 'public' THEN COALESCE(nspacl, acldefault('n', nspowner)) ELSE nspacl END, \
              acldefault('n', nspowner), 0 \
              FROM pg_namespace n, x WHERE n.oid <> x.oid \
-           UNION ALL SELECT 'pg_language'::regclass, oid, 0, NULL, lanacl, acldefault('l', lanowner), 0 \
+           UNION ALL SELECT 'pg_language'::regclass, oid, 0, NULL, lanowner, lanacl, acldefault('l', lanowner), 0 \
              FROM pg_language \
-           UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid, 0, NULL, fdwacl, acldefault('F', fdwowner), 0 \
+           UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid, 0, NULL, fdwowner, fdwacl, acldefault('F', fdwowner), 0 \
              FROM pg_foreign_data_wrapper \
-           UNION ALL SELECT 'pg_foreign_server'::regclass, oid, 0, NULL, srvacl, acldefault('S', srvowner), 0 \
+           UNION ALL SELECT 'pg_foreign_server'::regclass, oid, 0, NULL, srvowner, srvacl, acldefault('S', srvowner), 0 \
              FROM pg_foreign_server \
-           UNION ALL SELECT 'pg_largeobject'::regclass, oid, 0, NULL, lomacl, acldefault('L', lomowner), 0 \
+           UNION ALL SELECT 'pg_largeobject'::regclass, oid, 0, NULL, lomowner, lomacl, acldefault('L', lomowner), 0 \
              FROM pg_largeobject_metadata WHERE lomacl IS NOT NULL) \
          SELECT s.classid, s.objid, s.attname, s.relation, s.acl::text[] AS acl, s.base::text[] AS base, \
            i.initprivs::text[] AS init, ({own}) AS own, \
-           CASE WHEN NOT ({own}) THEN pg_describe_object(s.classid, s.objid, s.sub) END AS description, \
-           CASE WHEN NOT ({own}) THEN (pg_identify_object(s.classid, s.objid, s.sub)).schema END AS schema \
+           pg_get_userbyid(s.owner)::text AS owner, k.type AS kind, k.schema, k.identity \
          FROM x, s LEFT JOIN pg_init_privs i ON i.classoid = s.classid AND i.objoid = s.objid AND i.objsubid = s.sub \
          LEFT JOIN pg_depend e ON e.classid = s.classid AND e.objid = s.objid AND e.objsubid = 0 AND e.deptype = 'e' \
+         LEFT JOIN LATERAL (SELECT o.type, o.schema, CASE WHEN s.classid = 'pg_type'::regclass \
+             THEN quote_ident(o.schema) || '.' || quote_ident(o.name) ELSE o.identity END AS identity \
+           FROM pg_identify_object(s.classid, s.objid, 0) AS o WHERE NOT ({own})) AS k ON true \
          WHERE ({maybe_changed}) AND (({own}) OR s.acl IS DISTINCT FROM COALESCE(i.initprivs, s.base)) \
          ORDER BY s.classid, s.objid, s.sub"
     );
@@ -69,8 +80,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
         if row.get("own")? {
             own_part(row, &mut privileges.of)?;
         } else {
-            let schema = row.get("schema")?;
-            privileges.changed.extend(changed(row)?.map(|what| (schema, what)));
+            changed_part(row, &mut privileges.changed)?;
         }
     }
     Ok(privileges)
@@ -92,18 +102,59 @@ fn own_part(row: &Row, of: &mut HashMap<Address, Acl>) -> Result<(), DumpError> 
     Ok(())
 }
 
-/// What to report of an object that is not made anew, if its privileges are not what they were at first.
-fn changed(row: &Row) -> Result<Option<Unsupported>, DumpError> {
+/// Records the privileges of a part of an object that is not made anew, if they are not what they were at first.
+/// Parts of one object come one after the other.
+fn changed_part(row: &Row, all: &mut Vec<Changed>) -> Result<(), DumpError> {
     let list = |column: &str| row.get::<Option<Vec<String>>>(column);
-    let base: HashSet<String> = row.get::<Vec<String>>("base")?.into_iter().collect();
-    let initial = list("init")?.map_or_else(|| base.clone(), |items| items.into_iter().collect());
-    let now = list("acl")?.map_or(base, |items| items.into_iter().collect());
-    let description: Option<String> = row.get("description")?;
-    Ok((now != initial).then(|| Unsupported {
-        kind: "privilege change on".to_owned(),
-        identity: description.unwrap_or_default(),
-        pg_dump_neither: false,
-    }))
+    let base = row.get::<Vec<String>>("base")?;
+    let initial = list("init")?.unwrap_or_else(|| base.clone());
+    let now = list("acl")?.unwrap_or(base);
+    let set = |items: &Vec<String>| items.iter().cloned().collect::<HashSet<String>>();
+    if set(&now) == set(&initial) {
+        return Ok(());
+    }
+    let of = Address::new(row.get("classid")?, row.get("objid")?);
+    let on = row.get::<Option<String>>("attname")?.map_or(AclOn::Itself, AclOn::Column);
+    let part = AclPart { on, base: parse_items(initial), items: parse_items(now) };
+    if let Some(Changed { of: last, object }) = all.last_mut()
+        && *last == of
+    {
+        object.acl.get_or_insert_default().parts.push(part);
+        return Ok(());
+    }
+    let Some((kind, words)) = phrase(&row.get::<Option<String>>("kind")?.unwrap_or_default()) else {
+        return Ok(());
+    };
+    let identity: String = row.get("identity")?;
+    let definition = ChangedPrivileges { kind, phrase: format!("{words} {identity}") };
+    let object = Object {
+        address: of.attached(class::INITIAL_PRIVILEGES),
+        namespace: row.get("schema")?,
+        name: identity,
+        parent: None,
+        owner: row.get("owner")?,
+        acl: Some(Acl { parts: vec![part] }),
+        comments: Vec::new(),
+        definition: Definition::ChangedPrivileges(definition),
+    };
+    all.push(Changed { of, object });
+    Ok(())
+}
+
+/// The words of `GRANT` for what `pg_identify_object` calls so.
+fn phrase(kind: &str) -> Option<(AclKind, &'static str)> {
+    Some(match kind {
+        "table" | "view" | "materialized view" | "foreign table" => (AclKind::Table, "TABLE"),
+        "sequence" => (AclKind::Sequence, "SEQUENCE"),
+        "function" | "aggregate" | "window function" => (AclKind::Function, "FUNCTION"),
+        "procedure" => (AclKind::Function, "PROCEDURE"),
+        "type" | "domain" => (AclKind::Type, "TYPE"),
+        "schema" => (AclKind::Schema, "SCHEMA"),
+        "language" => (AclKind::Language, "LANGUAGE"),
+        "foreign-data wrapper" => (AclKind::Foreign, "FOREIGN DATA WRAPPER"),
+        "server" => (AclKind::Foreign, "FOREIGN SERVER"),
+        _ => return None,
+    })
 }
 
 /// Items in text form; the server writes nothing else than [`AclItem::parse`] reads.

@@ -13,9 +13,10 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
     let sql = format!(
         "SELECT c.oid, n.nspname, c.relname, pg_get_userbyid(c.relowner)::text AS owner, \
            pg_get_viewdef(c.oid) AS query, c.reloptions, x.reloptions AS toast_options, \
-           {access_method} AS access_method, c.relispopulated, c.relreplident::text AS replident \
+           {access_method} AS access_method, s.spcname, c.relispopulated, c.relreplident::text AS replident \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_class x ON x.oid = c.reltoastrelid AND c.reltoastrelid <> 0 \
+         LEFT JOIN pg_tablespace s ON s.oid = c.reltablespace \
          WHERE c.relkind = 'm' AND {USER_NAMESPACE} ORDER BY c.oid",
         access_method = c.since(
             12,
@@ -35,6 +36,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
             query: without_semicolon(row.get("query")?),
             options: all,
             access_method: row.get("access_method")?,
+            tablespace: row.get("spcname")?,
             populated: row.get("relispopulated")?,
             columns: columns.remove(&oid).unwrap_or_default(),
             replica_identity: match row.get::<String>("replident")?.as_str() {

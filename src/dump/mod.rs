@@ -10,6 +10,7 @@
 mod access_method;
 mod acl;
 mod aggregate;
+mod attached;
 mod base_type;
 mod cast;
 mod catalogs;
@@ -87,15 +88,17 @@ pub async fn read(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
 /// [`DumpError::Sql`] when a catalog query fails; a table that is dropped at this very moment can be the cause.
 pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpError> {
     let c = Catalogs { session, version: session.version() };
-    let (objects, (depends, aliases), unsupported, members, comments, privileges, extension_data) = tokio::try_join!(
-        read_objects(&c),
-        depend::read(&c),
-        unsupported::read(&c, filter),
-        member::read(&c),
-        comment::read(&c),
-        acl::read(&c),
-        extension::read_data(&c, filter),
-    )?;
+    let (objects, (depends, aliases), unsupported, members, comments, privileges, extension_data, attached) =
+        tokio::try_join!(
+            read_objects(&c),
+            depend::read(&c),
+            unsupported::read(&c, filter),
+            member::read(&c),
+            comment::read(&c),
+            acl::read(&c),
+            extension::read_data(&c, filter),
+            attached::read(&c),
+        )?;
     let schema = Schema {
         server_version: c.version,
         objects,
@@ -106,6 +109,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         left_out: Vec::new(),
     };
     let mut schema = select::select(schema, &members, comments, privileges, filter);
+    attached::attach(&mut schema, attached, filter);
     let properties = unsupported_properties(&schema.objects);
     schema.unsupported.extend(properties);
     Ok(schema)

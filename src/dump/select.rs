@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::acl::Privileges;
+use super::acl::{Changed, Privileges};
 use super::comment::RawComment;
 use crate::config::Filter;
 use crate::schema::{Address, Comment, CommentOn, Definition, LeftOut, Object, Schema, class};
@@ -34,12 +34,19 @@ pub(super) fn select(
     for object in &mut schema.objects {
         object.acl = privileges.of.remove(&object.address);
     }
-    let in_scope = |place: &Option<String>| {
-        filter.is_everything()
-            || place.as_deref().is_some_and(|s| filter.takes_schema(s) && s != "pg_catalog")
+    let in_scope = |place: Option<&str>| {
+        filter.is_everything() || place.is_some_and(|s| filter.takes_schema(s) && s != "pg_catalog")
     };
-    let changed = privileges.changed.into_iter().filter(|(place, _)| in_scope(place));
-    schema.unsupported.extend(changed.map(|(_, what)| what));
+    let there: HashSet<Address> = schema.objects.iter().map(|o| o.address).collect();
+    for Changed { of, object } in privileges.changed {
+        let extension = members.get(&of);
+        // Those of an extension that a filter leaves out are nobody's. (plpgsql is initdb's, and in no model.)
+        let of_none = |e: &Address| !there.contains(e) && !filter.is_everything();
+        if in_scope(object.namespace.as_deref()) && !extension.is_some_and(of_none) {
+            schema.depends.insert(object.address, extension.copied().into_iter().collect());
+            schema.objects.push(object);
+        }
+    }
     schema
 }
 

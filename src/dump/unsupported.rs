@@ -12,16 +12,13 @@ use crate::schema::Unsupported;
 /// Everything that is not carried.
 pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupported>, DumpError> {
     let all = tokio::try_join!(
-        c.query("looking for tablespaces of materialized views", MATVIEW_TABLESPACES),
-        c.query("looking for ties to extensions", EXTENSION_TIES),
-        c.query("looking for security labels", LABELS),
         c.query("looking for subscriptions", SUBSCRIPTIONS),
         c.query("looking for settings of the database", SETTINGS),
         c.query("looking for what pg_dump leaves out as well", PG_DUMP_NEITHER),
     )?;
     let mut found = Vec::new();
-    let carried_by_pg_dump = all.0.iter().chain(&all.1).chain(&all.2).chain(&all.4);
-    let left_out = all.3.iter().chain(&all.5);
+    let carried_by_pg_dump = all.1.iter();
+    let left_out = all.0.iter().chain(&all.2);
     let rows = carried_by_pg_dump.map(|row| (row, false)).chain(left_out.map(|row| (row, true)));
     for (row, pg_dump_neither) in rows {
         let schema: Option<String> = row.get("schema")?;
@@ -37,26 +34,6 @@ pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupp
     found.sort_by(|a, b| (&a.kind, &a.identity).cmp(&(&b.kind, &b.identity)));
     Ok(found)
 }
-
-/// Tables' and indexes' are in the model.
-const MATVIEW_TABLESPACES: &str = "SELECT 'tablespace of materialized view' AS kind, n.nspname::text AS schema, \
-       quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' (' || quote_ident(s.spcname) || ')' AS identity \
-     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_tablespace s ON s.oid = c.reltablespace \
-     WHERE c.relkind = 'm' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass \
-       AND d.objid = c.oid AND d.deptype = 'e')";
-
-/// `ALTER … DEPENDS ON EXTENSION`.
-const EXTENSION_TIES: &str = "SELECT 'DEPENDS ON EXTENSION ' || quote_ident(e.extname) || ' of ' || i.type AS kind, \
-       i.schema AS schema, i.identity \
-     FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid, \
-     LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) AS i \
-     WHERE d.deptype = 'x' AND d.refclassid = 'pg_extension'::regclass AND i.identity IS NOT NULL";
-
-const LABELS: &str = "SELECT 'security label' AS kind, i.schema AS schema, \
-       quote_ident(l.provider) || ' on ' || i.type || ' ' || i.identity AS identity \
-     FROM pg_seclabel l, LATERAL pg_identify_object(l.classoid, l.objoid, l.objsubid) AS i \
-     WHERE i.identity IS NOT NULL AND NOT EXISTS (SELECT FROM pg_init_privs p WHERE p.classoid = l.classoid \
-       AND p.objoid = l.objoid AND l.objoid < 16384)";
 
 /// Its connection string is for superusers alone; pg_dump leaves all of it out then.
 const SUBSCRIPTIONS: &str = "SELECT 'subscription (whose connection only a superuser may read)' AS kind, \

@@ -58,6 +58,7 @@ pub(super) async fn order_steps(
     let options = RenderOptions {
         no_owner: config.restore.no_owner,
         no_privileges: config.restore.no_privileges,
+        no_tablespaces: config.restore.no_tablespaces,
         current_user: Some(current_user(target).await?),
         target_version: Some(target.version()),
     };

@@ -178,10 +178,11 @@ impl AclTarget<'_> {
             if own || self.owner.is_none() || grants.is_empty() {
                 out.extend(grants);
             } else {
-                // Only the grantor can be recorded as such; the old `GRANTED BY` must name the current user.
-                out.push(format!("SET SESSION AUTHORIZATION {}", quote_ident(&item.grantor)));
+                // Only the grantor can be recorded as such; the old `GRANTED BY` must name the current user. (pg_dump sets the
+                // session's authorization, for which membership in the role does not suffice.)
+                out.push(format!("SET ROLE {}", quote_ident(&item.grantor)));
                 out.extend(grants);
-                out.push("RESET SESSION AUTHORIZATION".to_owned());
+                out.push("RESET ROLE".to_owned());
             }
         }
         first.append(&mut second);
@@ -274,9 +275,9 @@ mod tests {
                 "REVOKE ALL ON TABLE s.t FROM own",
                 "GRANT SELECT ON TABLE s.t TO own",
                 "GRANT SELECT ON TABLE s.t TO b WITH GRANT OPTION",
-                "SET SESSION AUTHORIZATION b",
+                "SET ROLE b",
                 "GRANT SELECT ON TABLE s.t TO c",
-                "RESET SESSION AUTHORIZATION",
+                "RESET ROLE",
             ]
         );
     }

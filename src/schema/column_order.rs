@@ -27,15 +27,15 @@ pub(super) fn differs(child: &Table, parents: &[&Table]) -> bool {
 }
 
 /// The table, made as an heir of its parents, by way of another one where the order of its columns asks for that.
-pub(super) fn create(table: &Table, object: &Object) -> Vec<String> {
+pub(super) fn create(table: &Table, object: &Object, options: &RenderOptions) -> Vec<String> {
     let name = object.qualified_name();
     if table.reordered.is_empty() {
         let parents: Vec<String> = table.inherits.iter().map(|p| p.name.clone()).collect();
-        return vec![table.create_table(&name, &parents)];
+        return vec![table.create_table(&name, &parents, options)];
     }
     let stand_in = stand_in(object);
     let mut out = vec![make(&stand_in, &table.reordered, &table.checks)];
-    out.push(table.create_table(&name, std::slice::from_ref(&stand_in)));
+    out.push(table.create_table(&name, std::slice::from_ref(&stand_in), options));
     out.extend(table.inherits.iter().map(|p| format!("ALTER TABLE {name} INHERIT {}", p.name)));
     out.push(format!("ALTER TABLE {name} NO INHERIT {stand_in}"));
     out.push(format!("DROP TABLE {stand_in}"));

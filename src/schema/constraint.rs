@@ -5,7 +5,7 @@
 //! not in the model at all (foreign keys, checks), because making the parent's makes it.
 
 use super::RenderOptions;
-use super::index::{IndexMarks, attach};
+use super::index::{IndexMarks, attach, in_tablespace};
 use super::object::{Address, Object};
 use super::quote::{quote_ident, quote_literal};
 use super::table::Relative;
@@ -65,7 +65,7 @@ pub struct ConstraintIndex {
     pub period: bool,
     /// Size in blocks on the source (`relpages`), for planning.
     pub pages: u32,
-    /// Tablespace where it is not the database's, unquoted. Not carried: an unsupported property.
+    /// Tablespace where it is not the database's, unquoted.
     pub tablespace: Option<String>,
 }
 
@@ -87,7 +87,7 @@ impl Constraint {
     }
 
     /// The statements that make it; the first one is the work.
-    pub fn create(&self, object: &Object, _options: &RenderOptions) -> Vec<String> {
+    pub fn create(&self, object: &Object, options: &RenderOptions) -> Vec<String> {
         let (table, name) = (&self.table.name, quote_ident(&object.name));
         // A foreign key on a partitioned table, and a check, hold for the children too.
         let exclusion = self.kind == ConstraintKind::Exclusion;
@@ -112,6 +112,7 @@ impl Constraint {
             if !index.options.is_empty() && self.kind != ConstraintKind::Exclusion {
                 first.push_str(&format!(" WITH ({})", index.options.join(", ")));
             }
+            first = in_tablespace(&first, "USING INDEX TABLESPACE", &index.tablespace, options);
         }
         first.push_str(deferrable);
         let mut out = vec![first];
@@ -140,7 +141,7 @@ impl Constraint {
 
     /// A key as (its index, made under a lock that lets other indexes be built; the constraint made of that index), in
     /// place of the first statement. `None` where PostgreSQL has no such way: not a key, or on a partitioned table.
-    pub fn index_first(&self, object: &Object) -> Option<(String, String)> {
+    pub fn index_first(&self, object: &Object, options: &RenderOptions) -> Option<(String, String)> {
         let words = match self.kind {
             ConstraintKind::Primary => "PRIMARY KEY",
             ConstraintKind::Unique => "UNIQUE",
@@ -158,7 +159,7 @@ impl Constraint {
             "ALTER TABLE ONLY {}\n    ADD CONSTRAINT {name} {words} USING INDEX {name}{deferrable}",
             self.table.name
         );
-        Some((made.clone(), attach))
+        Some((in_tablespace(made, "TABLESPACE", &index.tablespace, options), attach))
     }
 
     /// The statements that drop it: a foreign key, which may stand in the way of dropping its tables one by one.
@@ -237,7 +238,7 @@ mod tests {
             ["ALTER TABLE ONLY s.t\n    ADD CONSTRAINT \"K\" PRIMARY KEY (a) WITH (fillfactor='60') \
               DEFERRABLE INITIALLY DEFERRED"]
         );
-        let first = key.index_first(&object(&key));
+        let first = key.index_first(&object(&key), &RenderOptions::default());
         assert_eq!(
             first,
             Some((
@@ -253,15 +254,15 @@ mod tests {
     fn only_keys_of_ordinary_tables_are_made_index_first() {
         let mut key = constraint(ConstraintKind::Unique, "UNIQUE (a)");
         key.index = Some(index("CREATE UNIQUE INDEX"));
-        assert!(key.index_first(&object(&key)).is_some());
+        assert!(key.index_first(&object(&key), &RenderOptions::default()).is_some());
         let partitioned = Constraint { table_partitioned: true, ..key.clone() };
-        assert_eq!(partitioned.index_first(&object(&partitioned)), None);
+        assert_eq!(partitioned.index_first(&object(&partitioned), &RenderOptions::default()), None);
         let exclusion = Constraint { kind: ConstraintKind::Exclusion, ..key.clone() };
-        assert_eq!(exclusion.index_first(&object(&exclusion)), None);
+        assert_eq!(exclusion.index_first(&object(&exclusion), &RenderOptions::default()), None);
         if let Some(index) = &mut key.index {
             index.period = true;
         }
-        assert_eq!(key.index_first(&object(&key)), None);
+        assert_eq!(key.index_first(&object(&key), &RenderOptions::default()), None);
     }
 
     #[test]

@@ -82,7 +82,10 @@ impl<'s> Drops<'s> {
                 | Definition::Trigger(_)
                 | Definition::Policy(_)
                 | Definition::PublicationMember(_)
-                | Definition::Statistics(_) => false,
+                | Definition::Statistics(_)
+                | Definition::ChangedPrivileges(_)
+                | Definition::ExtensionTies(_)
+                | Definition::SecurityLabels(_) => false,
                 _ => true,
             };
             if dropped {
@@ -262,7 +265,7 @@ impl<'s> Drops<'s> {
                     | class::TRIGGER
                     | class::POLICY
             );
-            if is_part || self.resolve(schema, *dependent).is_some() {
+            if is_part || dependent.is_attached() || self.resolve(schema, *dependent).is_some() {
                 continue;
             }
             let needs: Vec<usize> =

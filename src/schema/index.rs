@@ -23,7 +23,7 @@ pub struct Index {
     pub marks: IndexMarks,
     /// Size in blocks on the source (`relpages`), for planning.
     pub pages: u32,
-    /// Tablespace where it is not the database's, unquoted. Not carried: an unsupported property.
+    /// Tablespace where it is not the database's, unquoted.
     pub tablespace: Option<String>,
 }
 
@@ -61,6 +61,34 @@ impl IndexMarks {
     }
 }
 
+/// A definition as the server writes it, which never names a tablespace, with the clause that does: it stands before `WHERE`.
+pub(super) fn in_tablespace(
+    definition: &str,
+    words: &str,
+    tablespace: &Option<String>,
+    options: &RenderOptions,
+) -> String {
+    let Some(tablespace) = tablespace.as_ref().filter(|_| !options.no_tablespaces) else {
+        return definition.to_owned();
+    };
+    let (mut depth, mut quote, mut place) = (0, None, definition.len());
+    for (at, c) in definition.char_indices() {
+        match (quote, c) {
+            (Some(q), _) if q == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth -= 1,
+            (None, ' ') if depth == 0 && definition[at..].starts_with(" WHERE ") => {
+                place = at;
+                break;
+            }
+            _ => {}
+        }
+    }
+    format!("{} {words} {}{}", &definition[..place], quote_ident(tablespace), &definition[place..])
+}
+
 /// `ALTER INDEX … ATTACH PARTITION …`
 pub(super) fn attach(parent: &Relative, child: &Object) -> String {
     format!("ALTER INDEX {} ATTACH PARTITION {}", parent.name, child.qualified_name())
@@ -73,8 +101,8 @@ impl Index {
     }
 
     /// The statements that make it; the first one is the work.
-    pub fn create(&self, object: &Object, _options: &RenderOptions) -> Vec<String> {
-        let mut out = vec![self.definition.clone()];
+    pub fn create(&self, object: &Object, options: &RenderOptions) -> Vec<String> {
+        let mut out = vec![in_tablespace(&self.definition, "TABLESPACE", &self.tablespace, options)];
         out.extend(self.marks.statements(object, &self.table.name));
         out.extend(self.partition_of.as_ref().map(|parent| attach(parent, object)));
         out
@@ -88,5 +116,29 @@ impl Index {
     /// How `COMMENT ON` names it.
     pub fn reference(&self, object: &Object) -> String {
         format!("INDEX {}", object.qualified_name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tablespace_stands_before_the_predicate() {
+        let options = RenderOptions::default();
+        let space = Some("S p".to_owned());
+        let put = |definition: &str| in_tablespace(definition, "TABLESPACE", &space, &options);
+        assert_eq!(
+            put("CREATE INDEX i ON s.t USING btree (a)"),
+            "CREATE INDEX i ON s.t USING btree (a) TABLESPACE \"S p\""
+        );
+        assert_eq!(
+            put(
+                "CREATE INDEX \"x WHERE (\" ON t USING btree ((a || ') WHERE '::text)) WITH (fillfactor='70') WHERE (a > 0)"
+            ),
+            "CREATE INDEX \"x WHERE (\" ON t USING btree ((a || ') WHERE '::text)) WITH (fillfactor='70') TABLESPACE \"S p\" WHERE (a > 0)"
+        );
+        let none = RenderOptions { no_tablespaces: true, ..options };
+        assert_eq!(in_tablespace("CREATE INDEX i", "TABLESPACE", &space, &none), "CREATE INDEX i");
     }
 }

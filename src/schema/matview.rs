@@ -16,6 +16,8 @@ pub struct MaterializedView {
     pub options: Vec<String>,
     /// Table access method, unquoted; `None`: heap.
     pub access_method: Option<String>,
+    /// Tablespace where it is not the database's, unquoted.
+    pub tablespace: Option<String>,
     /// Whether it holds the result of its query.
     pub populated: bool,
     /// Columns with properties of their own.
@@ -41,13 +43,16 @@ pub struct MatviewColumn {
 
 impl MaterializedView {
     /// The materialized view without data, and its columns' properties.
-    pub fn create(&self, object: &Object, _options: &RenderOptions) -> Vec<String> {
+    pub fn create(&self, object: &Object, options: &RenderOptions) -> Vec<String> {
         let name = object.qualified_name();
         let using = self.access_method.as_ref().map(|m| format!(" USING {}", quote_ident(m)));
+        let tablespace = self.tablespace.as_ref().filter(|_| !options.no_tablespaces);
+        let tablespace = tablespace.map(|t| format!(" TABLESPACE {}", quote_ident(t)));
         let mut out = vec![format!(
-            "CREATE MATERIALIZED VIEW {name}{}{} AS\n{}\n  WITH NO DATA",
+            "CREATE MATERIALIZED VIEW {name}{}{}{} AS\n{}\n  WITH NO DATA",
             using.unwrap_or_default(),
             with_options(&self.options),
+            tablespace.unwrap_or_default(),
             self.query
         )];
         for column in &self.columns {

@@ -12,6 +12,7 @@ mod aggregate;
 mod base_type;
 pub mod binary;
 mod cast;
+mod changed_privileges;
 mod collation;
 mod column;
 mod column_order;
@@ -25,6 +26,7 @@ pub mod drop;
 mod enum_type;
 mod event_trigger;
 mod extension;
+mod extension_ties;
 mod foreign_data_wrapper;
 pub mod foreign_option;
 mod foreign_server;
@@ -48,6 +50,7 @@ pub mod routing;
 mod rule;
 pub mod script;
 pub mod secret;
+mod security_labels;
 mod sequence;
 mod statement;
 mod statistics;
@@ -71,6 +74,7 @@ pub use access_method::AccessMethod;
 pub use aggregate::Aggregate;
 pub use base_type::BaseType;
 pub use cast::{Cast, CastMethod};
+pub use changed_privileges::ChangedPrivileges;
 pub use collation::Collation;
 pub use column::{Column, ColumnDefault, Generated, Identity, NotNull};
 pub use composite::CompositeType;
@@ -82,6 +86,7 @@ pub use domain::{Domain, DomainCheck};
 pub use enum_type::EnumType;
 pub use event_trigger::EventTrigger;
 pub use extension::Extension;
+pub use extension_ties::ExtensionTies;
 pub use foreign_data_wrapper::ForeignDataWrapper;
 pub use foreign_server::ForeignServer;
 pub use function::Function;
@@ -101,6 +106,7 @@ pub use publication::{
 };
 pub use range::RangeType;
 pub use rule::Rule;
+pub use security_labels::{SecurityLabel, SecurityLabels};
 pub use sequence::{OwnedBy, Sequence};
 pub use statistics::ExtendedStatistics;
 pub use subscription::Subscription;
@@ -183,6 +189,8 @@ pub struct RenderOptions {
     pub no_owner: bool,
     /// Leave out `GRANT` and `REVOKE` (`--no-privileges`).
     pub no_privileges: bool,
+    /// Leave out tablespaces: everything is made in the database's own (`--no-tablespaces`).
+    pub no_tablespaces: bool,
     /// The role that will run the statements: what it creates it owns, so no `OWNER TO` is needed for it.
     /// `None`: not known (a script for psql); every owner is spelled out.
     pub current_user: Option<String>,

@@ -6,12 +6,12 @@
 use super::acl::Acl;
 use super::quote::{qualified, quote_ident};
 use super::{
-    AccessMethod, Aggregate, BaseType, Cast, Collation, CompositeType, Constraint, Conversion, DefaultAcl,
-    Domain, EnumType, EventTrigger, ExtendedStatistics, Extension, ForeignDataWrapper, ForeignServer,
-    Function, Index, Language, LargeObject, MaterializedView, Namespace, Operator, OperatorClass,
-    OperatorFamily, Policy, PublicationMember, RangeType, Rule, Sequence, Subscription, Table,
-    TextSearchConfiguration, TextSearchDictionary, TextSearchParser, TextSearchTemplate, Transform, Trigger,
-    UserMapping, UserPublication, View,
+    AccessMethod, Aggregate, BaseType, Cast, ChangedPrivileges, Collation, CompositeType, Constraint,
+    Conversion, DefaultAcl, Domain, EnumType, EventTrigger, ExtendedStatistics, Extension, ExtensionTies,
+    ForeignDataWrapper, ForeignServer, Function, Index, Language, LargeObject, MaterializedView, Namespace,
+    Operator, OperatorClass, OperatorFamily, Policy, PublicationMember, RangeType, Rule, SecurityLabels,
+    Sequence, Subscription, Table, TextSearchConfiguration, TextSearchDictionary, TextSearchParser,
+    TextSearchTemplate, Transform, Trigger, UserMapping, UserPublication, View,
 };
 
 /// Catalog OIDs, fixed since PostgreSQL's catalogs are (`src/include/catalog/pg_*.h`).
@@ -60,6 +60,12 @@ pub mod class {
     pub const USER_MAPPING: u32 = 1418;
     /// `pg_foreign_data_wrapper`
     pub const FOREIGN_DATA_WRAPPER: u32 = 2328;
+    /// `pg_depend`: of what it says of an object ([`super::Address::attached`])
+    pub const DEPEND: u32 = 2608;
+    /// `pg_init_privs`: of what it says of an object ([`super::Address::attached`])
+    pub const INITIAL_PRIVILEGES: u32 = 3394;
+    /// `pg_seclabel`: of what it says of an object ([`super::Address::attached`])
+    pub const SECURITY_LABEL: u32 = 3596;
     /// `pg_event_trigger`
     pub const EVENT_TRIGGER: u32 = 3466;
     /// `pg_subscription`
@@ -107,6 +113,15 @@ impl Address {
     /// An address of any catalog.
     pub const fn new(class: u32, oid: u32) -> Self {
         Address { class, oid }
+    }
+    /// An address for what the catalog `kind`, which has no OIDs of its own, says of the object at this address. Catalogs'
+    /// OIDs are below 10,000, so no two are the same.
+    pub const fn attached(self, kind: u32) -> Self {
+        Address { class: kind * 10_000 + self.class, oid: self.oid }
+    }
+    /// Whether it is of something that is only said of an object ([`Address::attached`]).
+    pub const fn is_attached(self) -> bool {
+        self.class >= 10_000
     }
 }
 
@@ -201,6 +216,9 @@ pub enum Definition {
     Publication(UserPublication),
     PublicationMember(PublicationMember),
     Subscription(Subscription),
+    ChangedPrivileges(ChangedPrivileges),
+    ExtensionTies(ExtensionTies),
+    SecurityLabels(SecurityLabels),
 }
 
 impl Object {

@@ -53,6 +53,9 @@ macro_rules! for_kind {
             Definition::TextSearchDictionary($d) => $call,
             Definition::TextSearchConfiguration($d) => $call,
             Definition::Statistics($d) => $call,
+            Definition::ChangedPrivileges($d) => $call,
+            Definition::ExtensionTies($d) => $call,
+            Definition::SecurityLabels($d) => $call,
         }
     };
 }
@@ -81,7 +84,9 @@ impl Object {
         match &self.definition {
             Definition::Namespace(namespace) => return namespace.owner(self, options),
             // An extension belongs to whoever makes it, an identity column's sequence to its table's owner.
-            Definition::Extension(_) | Definition::DefaultAcl(_) => return None,
+            Definition::Extension(_) | Definition::DefaultAcl(_) | Definition::ChangedPrivileges(_) => {
+                return None;
+            }
             Definition::Sequence(sequence) if sequence.identity.is_some() || sequence.of_extension => {
                 return None;
             }
@@ -166,6 +171,7 @@ impl Object {
             Definition::Aggregate(aggregate) => (AclKind::Function, aggregate.acl_phrase(self)),
             Definition::Sequence(_) => (AclKind::Sequence, format!("SEQUENCE {name}")),
             Definition::LargeObject(_) => (AclKind::LargeObject, self.reference()),
+            Definition::ChangedPrivileges(changed) => (changed.kind, changed.phrase.clone()),
             Definition::ForeignDataWrapper(_) => (AclKind::Foreign, self.reference()),
             Definition::ForeignServer(_) => (AclKind::Foreign, format!("FOREIGN SERVER {name}")),
             Definition::Language(_) => (AclKind::Language, self.reference()),

@@ -42,7 +42,7 @@ pub struct Table {
     pub toast_options: Vec<String>,
     /// Table access method where it is not heap, unquoted.
     pub access_method: Option<String>,
-    /// Tablespace where it is not the database's, unquoted. Not carried: an unsupported property.
+    /// Tablespace where it is not the database's, unquoted.
     pub tablespace: Option<String>,
     /// `WITH OIDS` (sources older than 12). Not carried: an unsupported property.
     pub with_oids: bool,
@@ -185,7 +185,7 @@ impl Table {
     /// The statements that make it, attached to what it is a partition of.
     pub fn create(&self, object: &Object, options: &RenderOptions) -> Vec<String> {
         let name = object.qualified_name();
-        let mut out = column_order::create(self, object);
+        let mut out = column_order::create(self, object, options);
         if let Some(partition) = &self.partition_of {
             out.push(format!(
                 "ALTER TABLE ONLY {} ATTACH PARTITION {name} {}",
@@ -216,7 +216,7 @@ impl Table {
     }
 
     /// `CREATE TABLE` that inherits from these.
-    pub(super) fn create_table(&self, name: &str, inherits: &[String]) -> String {
+    pub(super) fn create_table(&self, name: &str, inherits: &[String], render: &RenderOptions) -> String {
         let mut out =
             format!("CREATE {}{} {name}", if self.unlogged { "UNLOGGED " } else { "" }, self.words());
         let typed = self.of_type.is_some();
@@ -255,6 +255,9 @@ impl Table {
         let options: Vec<&str> = self.options.iter().chain(&self.toast_options).map(String::as_str).collect();
         if !options.is_empty() {
             out.push_str(&format!("\nWITH ({})", options.join(", ")));
+        }
+        if let Some(tablespace) = self.tablespace.as_ref().filter(|_| !render.no_tablespaces) {
+            out.push_str(&format!("\nTABLESPACE {}", quote_ident(tablespace)));
         }
         out
     }

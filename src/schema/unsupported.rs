@@ -11,19 +11,8 @@ pub fn unsupported_properties(objects: &[Object]) -> Vec<Unsupported> {
 
 fn of_object(object: &Object) -> Vec<Unsupported> {
     let name = |kind: String| Unsupported { kind, identity: object.qualified_name(), pg_dump_neither: false };
-    let tablespace = |space: &Option<String>, what: &str| {
-        space.as_ref().map(|space| name(format!("tablespace \"{space}\" of {what}")))
-    };
     match &object.definition {
-        Definition::Table(table) => {
-            let oids = table.with_oids.then(|| name("WITH OIDS of table".to_owned()));
-            tablespace(&table.tablespace, "table").into_iter().chain(oids).collect()
-        }
-        Definition::Index(index) => tablespace(&index.tablespace, "index").into_iter().collect(),
-        Definition::Constraint(constraint) => {
-            let index = constraint.index.as_ref();
-            index.and_then(|i| tablespace(&i.tablespace, "constraint")).into_iter().collect()
-        }
+        Definition::Table(table) if table.with_oids => vec![name("WITH OIDS of table".to_owned())],
         Definition::Sequence(sequence) if sequence.value.is_none() => {
             vec![name("value (the role may not SELECT it) of sequence".to_owned())]
         }

@@ -20,6 +20,7 @@ mod roles;
 mod servers;
 mod source_rights;
 mod subscription;
+mod tablespaces;
 #[cfg(test)]
 mod testing;
 mod unstreamed;
@@ -102,6 +103,7 @@ pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report
         extensions::judge(schema, target, to, &mut findings);
         roles::judge(schema, from, target, to, asked, &mut findings);
         privileged::judge(schema, target, &mut findings);
+        tablespaces::judge(schema, target, to, asked, &mut findings);
         contents::judge_outside(schema, to, asked, &mut findings);
     }
     if let (Some((server, _)), Some(replication), Some(online)) =
@@ -116,11 +118,13 @@ pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report
 }
 
 /// What makes single objects fail, and not the migration.
-const OF_SINGLE_OBJECTS: [&str; 6] = [
+const OF_SINGLE_OBJECTS: [&str; 8] = [
     "collation-missing",
     "extension-missing",
     "extension-needs-superuser",
     "role-missing",
+    "tablespace-missing",
+    "tablespace-not-permitted",
     "target-needs-superuser",
     "target-not-member",
 ];

@@ -14,6 +14,7 @@ pub(super) enum Use {
     Policy,
     DefaultPrivilege,
     Mapping,
+    Grantor,
 }
 
 /// Every role that some object names, and why.
@@ -42,7 +43,7 @@ fn named_by(object: &Object) -> Vec<(&str, Use)> {
         }
         Definition::Policy(policy) => named.extend(policy.roles.iter().map(|r| (r.as_str(), Use::Policy))),
         // An extension belongs to whoever creates it.
-        Definition::Extension(_) => {}
+        Definition::Extension(_) | Definition::ChangedPrivileges(_) => {}
         // The public schema of a newer target belongs to this role already, and that of an older one has its own owner.
         Definition::Namespace(_) if owner == Some("pg_database_owner") => {}
         _ => named.extend(owner.map(|role| (role, Use::Owner))),
@@ -52,6 +53,7 @@ fn named_by(object: &Object) -> Vec<(&str, Use)> {
         named.extend(item.grantee.as_deref().map(|role| (role, Use::Privilege)));
         if owner != Some(item.grantor.as_str()) {
             named.push((item.grantor.as_str(), Use::Privilege));
+            named.push((item.grantor.as_str(), Use::Grantor));
         }
     }
     // The owner's own entry says nothing that its ownership does not.

@@ -21,16 +21,19 @@ pub(super) fn judge(
 ) {
     let carried = |r#use: &Use| match r#use {
         Use::Owner => !asked.restore.no_owner,
-        Use::Privilege | Use::DefaultPrivilege => !asked.restore.no_privileges,
+        Use::Privilege | Use::DefaultPrivilege | Use::Grantor => !asked.restore.no_privileges,
         Use::Policy | Use::Mapping => true,
     };
-    let mut foreign = Vec::new();
+    let (mut foreign, mut grantors) = (Vec::new(), Vec::new());
     for (role, mut uses) in named::roles(schema) {
         uses.retain(carried);
         match to.roles.get(role) {
             _ if uses.is_empty() => {}
             None => out.push(missing(role, &uses)),
             Some(false) if !target.superuser && uses.contains(&Use::Owner) => foreign.push(quote_ident(role)),
+            Some(false) if !target.superuser && uses.contains(&Use::Grantor) => {
+                grantors.push(quote_ident(role))
+            }
             Some(_) => {}
         }
     }
@@ -48,6 +51,19 @@ pub(super) fn judge(
             .on(Side::Target)
             .about(foreign[0].clone())
             .mend(format!("{} -- or leave owners off with --no-owner", grants.join(" "))),
+        );
+    }
+    if !grantors.is_empty() {
+        let grants: Vec<String> = grantors.iter().map(|role| format!("GRANT {role} TO {own};")).collect();
+        let message = format!(
+            "role {own} cannot grant what {} granted, because it is not a member of them",
+            some_of(&grantors)
+        );
+        out.push(
+            Finding::error("target-not-member", message)
+                .on(Side::Target)
+                .about(grantors[0].clone())
+                .mend(format!("{} -- or leave privileges off with --no-privileges", grants.join(" "))),
         );
     }
     if !target.superuser {
@@ -81,6 +97,7 @@ fn missing(role: &str, uses: &BTreeSet<Use>) -> Finding {
             Use::Policy => "is named in policies",
             Use::DefaultPrivilege => "has default privileges",
             Use::Mapping => "has user mappings",
+            Use::Grantor => "granted privileges",
         })
         .collect();
     let owner = uses.contains(&Use::Owner);

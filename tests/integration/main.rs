@@ -27,6 +27,7 @@ mod harness;
 mod hostile;
 mod kept_subscription;
 mod kinds_foreign;
+mod kinds_grants;
 mod kinds_operators;
 mod kinds_statistics;
 mod kinds_text_search;

@@ -119,7 +119,7 @@ fn an_abort_before_the_stream_takes_slot_and_publication_back() {
         "BEGIN; INSERT INTO log VALUES ('held'); PREPARE TRANSACTION 'holds the slot of publication tests'",
     );
     let mut running = live.command().spawn();
-    running.wait_for("waits");
+    running.wait_for("holds the slot of publication tests");
     running.signal("INT");
     let run = running.wait();
     live.source.psql("ROLLBACK PREPARED 'holds the slot of publication tests'");

@@ -85,6 +85,7 @@ pub(crate) struct SchemaScript {
     pub(crate) sections: Vec<Section>,
     pub(crate) no_owner: bool,
     pub(crate) no_privileges: bool,
+    pub(crate) no_tablespaces: bool,
     pub(crate) filter: Filter,
 }
 
@@ -185,7 +186,7 @@ fn migrate(raw: MigrateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Con
     let mode = raw.mode.ok_or(UsageError::ModeMissing)?;
     // Checked in offline mode too: what is accepted today should be right on the day of the migration.
     let online = online(raw.online)?;
-    let MigrateArgs { ownership: OwnershipArgs { no_owner, no_privileges }, .. } = raw;
+    let MigrateArgs { ownership: OwnershipArgs { no_owner, no_privileges, no_tablespaces }, .. } = raw;
     let default = RestoreOptions::default();
     Ok(Config {
         source: source(raw.source, env)?,
@@ -198,6 +199,7 @@ fn migrate(raw: MigrateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Con
             allow_unsupported: raw.allow_unsupported,
             no_owner,
             no_privileges,
+            no_tablespaces,
             maintenance_work_mem_kb: raw.maintenance_work_mem,
             split_bytes: raw.split_bytes.unwrap_or(default.split_bytes),
         },
@@ -274,6 +276,7 @@ fn schema(raw: SchemaArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Schem
         sections,
         no_owner: raw.ownership.no_owner,
         no_privileges: raw.ownership.no_privileges,
+        no_tablespaces: raw.ownership.no_tablespaces,
         filter: filter(raw.filter)?,
     })
 }

@@ -208,7 +208,10 @@ fn section(definition: &Definition) -> Section {
         | Definition::EventTrigger(_)
         | Definition::Publication(_)
         | Definition::PublicationMember(_)
-        | Definition::Subscription(_) => Section::PostData,
+        | Definition::Subscription(_)
+        | Definition::ChangedPrivileges(_)
+        | Definition::ExtensionTies(_)
+        | Definition::SecurityLabels(_) => Section::PostData,
         _ => Section::PreData,
     }
 }
@@ -266,6 +269,9 @@ fn priority(part: Part, definition: &Definition) -> u8 {
         Definition::Publication(_) => 51,
         Definition::PublicationMember(_) => 52,
         Definition::Subscription(_) => 54,
+        Definition::SecurityLabels(_) => 55,
+        Definition::ExtensionTies(_) => 56,
+        Definition::ChangedPrivileges(_) => 57,
         Definition::EventTrigger(_) => 61,
     }
 }

@@ -142,7 +142,7 @@ pub(super) fn step(context: &Context<'_>, node: usize, needs: Vec<usize>) -> Ste
         acl.extend(object.acl_statements(context.options));
     }
     let index_first = match &object.definition {
-        Definition::Constraint(constraint) if whole => constraint.index_first(object),
+        Definition::Constraint(constraint) if whole => constraint.index_first(object, context.options),
         _ => None,
     };
     let locks =
@@ -242,6 +242,10 @@ fn locks(context: &Context<'_>, part: Part, object: &Object) -> Vec<(Address, Lo
         Definition::Rule(rule) => vec![(rule.table, LockNeed::Exclusive)],
         Definition::Trigger(trigger) => context.exclusive(trigger.table),
         Definition::Policy(policy) => vec![(policy.table, LockNeed::Exclusive)],
+        Definition::ExtensionTies(ties) => {
+            ties.locks.into_iter().map(|relation| (relation, LockNeed::Exclusive)).collect()
+        }
+        Definition::SecurityLabels(labels) => vec![(labels.of, LockNeed::Exclusive)],
         Definition::PublicationMember(member) => std::iter::once(member.publication)
             .chain(member.table())
             .map(|address| (address, LockNeed::Exclusive))
@@ -313,6 +317,9 @@ fn kind(part: Part, object: &Object) -> &'static str {
         Definition::PublicationMember(m) if m.table().is_some() => "PUBLICATION TABLE",
         Definition::PublicationMember(_) => "PUBLICATION TABLES IN SCHEMA",
         Definition::Subscription(_) => "SUBSCRIPTION",
+        Definition::ChangedPrivileges(_) => "ACL",
+        Definition::ExtensionTies(_) => "DEPENDENCY ON EXTENSION",
+        Definition::SecurityLabels(_) => "SECURITY LABEL",
     }
 }
 
@@ -327,6 +334,8 @@ fn identity(object: &Object) -> String {
         | Definition::EventTrigger(_) => 2,
         Definition::Table(t) if t.kind == TableKind::Foreign => 2,
         Definition::ForeignDataWrapper(_) => 3,
+        Definition::ExtensionTies(_) => 4,
+        Definition::SecurityLabels(_) => 2,
         Definition::PublicationMember(m) => {
             if m.table().is_some() {
                 2

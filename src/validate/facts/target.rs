@@ -17,6 +17,8 @@ pub(crate) struct Target {
     /// Names in `pg_catalog` usable in this database's encoding.
     pub(crate) collations: Vec<String>,
     pub(crate) event_triggers: Vec<String>,
+    /// Every tablespace, and whether ours may make things in it.
+    pub(crate) tablespaces: BTreeMap<String, bool>,
     /// What lives in no schema and can be in the way: catalog and name.
     pub(crate) outside: BTreeSet<(u32, String)>,
 }
@@ -41,13 +43,13 @@ pub(crate) struct Available {
     pub(crate) needs_superuser: bool,
 }
 
-/// Reads it: seven queries, pipelined.
+/// Reads it: eight queries, pipelined.
 pub(crate) async fn read(session: &Session) -> Result<Target, SqlError> {
     let names = |what: &'static str, sql: &'static str| async move {
         let rows = session.query(what, sql).await?;
         rows.iter().map(|row| row.get("name")).collect::<Result<Vec<String>, SqlError>>()
     };
-    let (objects, large_objects, roles, extensions, collations, event_triggers, outside) = tokio::try_join!(
+    let (objects, large_objects, roles, extensions, collations, event_triggers, outside, tablespaces) = tokio::try_join!(
         objects(session),
         large_objects(session),
         roles(session),
@@ -63,8 +65,9 @@ pub(crate) async fn read(session: &Session) -> Result<Target, SqlError> {
             "SELECT e.evtname::text AS name FROM pg_catalog.pg_event_trigger e WHERE e.evtenabled <> 'D' ORDER BY 1"
         ),
         outside(session),
+        tablespaces(session),
     )?;
-    Ok(Target { objects, large_objects, roles, extensions, collations, event_triggers, outside })
+    Ok(Target { objects, large_objects, roles, extensions, collations, event_triggers, outside, tablespaces })
 }
 
 async fn objects(session: &Session) -> Result<Vec<Existing>, SqlError> {
@@ -123,6 +126,13 @@ fn others() -> String {
         )
     };
     kinds.map(query).join("\n")
+}
+
+async fn tablespaces(session: &Session) -> Result<BTreeMap<String, bool>, SqlError> {
+    let sql = "SELECT t.spcname::text AS name, pg_catalog.has_tablespace_privilege(t.oid, 'CREATE') AS may
+         FROM pg_catalog.pg_tablespace t";
+    let rows = session.query("reading tablespaces", sql).await?;
+    rows.iter().map(|row| Ok((row.get("name")?, row.get("may")?))).collect()
 }
 
 async fn outside(session: &Session) -> Result<BTreeSet<(u32, String)>, SqlError> {
