@@ -25,7 +25,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<HashMap<u32, TypeFacts>, Du
              CROSS JOIN LATERAL unnest(ARRAY[t.typelem, t.typbasetype, {subtype}]::oid[] || ARRAY(SELECT a.atttypid \
                FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)) AS part (oid) \
              WHERE part.oid <> 0) \
-         SELECT t.oid, t.typname, t.typtype::text AS kind, CASE WHEN t.typlen = -1 THEN t.typelem ELSE 0::oid END AS element, \
+         SELECT t.oid, t.typname, t.typtype::text AS kind, CASE WHEN t.typoutput = 'array_out'::regproc THEN t.typelem ELSE 0::oid END AS element, \
            t.typbasetype, ({subtype})::oid AS subtype, t.typsend <> 0 AND t.typreceive <> 0 AS sends, \
            ARRAY(SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid AND t.typrelid <> 0 \
              AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) AS attributes, \

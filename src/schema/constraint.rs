@@ -75,6 +75,18 @@ impl Constraint {
         self.index.as_ref().and_then(|i| i.partition_of.as_ref()).map(|p| p.address)
     }
 
+    /// Whether it compares rows by other than equality: `EXCLUDE`, `WITHOUT OVERLAPS`. The server takes no index of a
+    /// partition for a part of such an index (`CompareIndexInfo` in `src/backend/catalog/index.c`), which pg_dump's
+    /// script asks of it.
+    fn excludes(&self) -> bool {
+        self.kind == ConstraintKind::Exclusion || self.index.as_ref().is_some_and(|i| i.period)
+    }
+
+    /// Whether making it makes it on the partitions too, which then have only to be given their names.
+    pub(super) fn reaches_partitions(&self) -> bool {
+        self.table_partitioned && self.excludes()
+    }
+
     /// `DEFERRABLE …` as `pg_get_constraintdef` ends with it, and what is before it.
     fn split_deferrable(&self) -> (&str, &'static str) {
         const ENDS: [&str; 2] = [" DEFERRABLE INITIALLY DEFERRED", " DEFERRABLE"];
@@ -103,8 +115,23 @@ impl Constraint {
             ConstraintKind::Exclusion if self.table_partitioned => "",
             ConstraintKind::Check | ConstraintKind::NotNull => "",
             ConstraintKind::Foreign if self.table_partitioned => "",
+            _ if self.reaches_partitions() => "",
             _ => "ONLY ",
         };
+        if let Some(index) = self.index.as_ref().filter(|_| self.excludes())
+            && let Some(parent) = &index.partition_of
+        {
+            let mut out = vec![rename_clone(&self.table.name, parent, &object.name)];
+            if !index.options.is_empty() {
+                out.push(format!(
+                    "ALTER INDEX {} SET ({})",
+                    object.qualified_name(),
+                    index.options.join(", ")
+                ));
+            }
+            out.extend(index.marks.statements(object, table));
+            return out;
+        }
         let (definition, deferrable) = self.split_deferrable();
         let mut first = format!("ALTER TABLE {only}{table}\n    ADD CONSTRAINT {name} {definition}");
         if let Some(index) = &self.index {
@@ -179,6 +206,20 @@ impl Constraint {
     pub fn reference(&self, object: &Object) -> String {
         format!("CONSTRAINT {} ON {}", quote_ident(&object.name), self.table.name)
     }
+}
+
+/// Gives a partition's constraint, which came with that of the partitioned table, its own name.
+fn rename_clone(table: &str, parent: &Relative, name: &str) -> String {
+    let (parent, name) = (quote_literal(&parent.name), quote_literal(name));
+    let body = format!(
+        "DECLARE found pg_catalog.name; BEGIN SELECT c.conname INTO STRICT found FROM pg_catalog.pg_inherits i \
+           JOIN pg_catalog.pg_constraint c ON c.conindid = i.inhrelid AND c.contype IN ('p', 'u', 'x') \
+           WHERE i.inhparent = pg_catalog.to_regclass({parent}) AND c.conrelid = pg_catalog.to_regclass({table}); \
+         IF found <> {name} THEN EXECUTE pg_catalog.format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', \
+           pg_catalog.to_regclass({table}), found, {name}); END IF; END",
+        table = quote_literal(table)
+    );
+    format!("DO {}", quote_literal(&body))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod providers;
 mod publication;
 mod replica_identity;
 mod replication;
+mod retired;
 mod roles;
 mod servers;
 mod source_rights;
@@ -102,6 +103,7 @@ pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report
     if let (Some((_, from)), Some((target, to))) = (&servers.source, &servers.target) {
         extensions::judge(schema, target, to, &mut findings);
         roles::judge(schema, from, target, to, asked, &mut findings);
+        retired::judge(schema, target, &mut findings);
         privileged::judge(schema, target, &mut findings);
         tablespaces::judge(schema, target, to, asked, &mut findings);
         contents::judge_outside(schema, to, asked, &mut findings);
@@ -118,10 +120,11 @@ pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report
 }
 
 /// What makes single objects fail, and not the migration.
-const OF_SINGLE_OBJECTS: [&str; 8] = [
+const OF_SINGLE_OBJECTS: [&str; 9] = [
     "collation-missing",
     "extension-missing",
     "extension-needs-superuser",
+    "retired-in-target",
     "role-missing",
     "tablespace-missing",
     "tablespace-not-permitted",

@@ -133,7 +133,10 @@ mod tests {
     use super::super::testing::{asking, good_server, object, shown};
     use super::*;
     use crate::schema::acl::{Acl, AclItem, AclOn, AclPart};
-    use crate::schema::{Address, DefaultAcl, Definition, Function, Namespace, Object, Policy, Table};
+    use crate::schema::{
+        Address, BaseType, Cast, CastMethod, Collation, DefaultAcl, Definition, Function, Language,
+        Namespace, Object, OperatorClass, Policy, Table,
+    };
 
     fn owned(owner: &str, definition: Definition) -> Object {
         Object { owner: Some(owner.into()), ..object("F", definition) }
@@ -218,6 +221,31 @@ Error role-missing target [policed]: role policed is named in policies on the so
 Error target-not-member target ["foreign"]: role mover cannot give objects to their owners, because it is not a member of "foreign"
     GRANT "foreign" TO mover; -- or leave owners off with --no-owner
 Error target-needs-superuser target [s."F" (is written in c)]: only a superuser can create s."F" (is written in c); role mover is none
+    connect to the target as a superuser, or leave them out, with what needs them, by --allow-restore-errors
+"#);
+    }
+
+    #[test]
+    fn some_kinds_are_for_superusers() {
+        let cast = |method| Cast { source: "s.a".into(), target: "text".into(), method, context: None };
+        let kinds = vec![
+            Definition::BaseType(BaseType::default()),
+            Definition::OperatorClass(OperatorClass { method: "btree".into(), ..OperatorClass::default() }),
+            Definition::Language(Language::default()),
+            Definition::Cast(cast(CastMethod::Binary)),
+            Definition::Cast(cast(CastMethod::InOut)),
+            Definition::Collation(Collation::default()),
+        ];
+        let schema = Schema {
+            objects: kinds.into_iter().map(|kind| object("x", kind)).collect(),
+            ..Schema::default()
+        };
+        let ordinary = Server { superuser: false, ..good_server() };
+        let mut out = Vec::new();
+        let source = Source::default();
+        asking(|_, _| (), |asked| judge(&schema, &source, &ordinary, &target(), asked, &mut out));
+        insta::assert_snapshot!(shown(&out), @r#"
+Error target-needs-superuser target [CAST (s.a AS text) (has no function)]: only a superuser can create CAST (s.a AS text) (has no function), LANGUAGE x, OPERATOR CLASS s.x USING btree, TYPE s.x (is a base type); role mover is none
     connect to the target as a superuser, or leave them out, with what needs them, by --allow-restore-errors
 "#);
     }

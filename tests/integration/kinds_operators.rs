@@ -45,6 +45,19 @@ fn who_adds_to_an_extensions_family_does_not_hold_the_extension_up() {
          ALTER OPERATOR FAMILY gist_int4_ops USING gist ADD OPERATOR 3 === (int, bigint);
          CREATE TABLE t (i int, EXCLUDE USING gist (i WITH =))",
     );
-    pair.offline().ok();
+    pair.offline().ok().expect_said(&["addition to operator family operator 3 (integer, bigint)"]);
     assert_same_schema(&pair.source, &pair.target);
+}
+
+#[test]
+fn what_later_versions_no_longer_take_is_named_and_may_be_left_out() {
+    let pair = pair_with(
+        13,
+        18,
+        "CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * $1'; CREATE OPERATOR !! (PROCEDURE = twice, LEFTARG = int);
+         CREATE VIEW v AS SELECT 3 !! AS x; CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)",
+    );
+    pair.offline().run().expect_code(1).expect_said(&["public.!! (integer, NONE)", "[retired-in-target]"]);
+    pair.offline().arg("--allow-restore-errors").run().expect_code(1).expect_said(&["public.v"]);
+    assert_eq!(pair.target.psql("SELECT count(*) FROM t"), "1");
 }

@@ -259,7 +259,10 @@ impl Planner<'_> {
                 .steps
                 .iter()
                 .enumerate()
-                .filter(|(j, s)| *j == i || index_table(s) == Some(step.address))
+                .filter(|(j, s)| {
+                    let on_it = s.kind == "STATISTICS" && s.locks.iter().any(|l| l.0 == step.address);
+                    *j == i || on_it || index_table(s) == Some(step.address)
+                })
                 .filter_map(|(j, _)| self.step_task[j])
                 .collect();
             let node = Node { needs, locks: vec![(step.address, LockNeed::Exclusive)], cost: 1 };

@@ -236,6 +236,7 @@ fn locks(context: &Context<'_>, part: Part, object: &Object) -> Vec<(Address, Lo
                     context.family(table).into_iter().map(|t| (t, LockNeed::Exclusive)).collect()
                 }
                 ConstraintKind::Exclusion => context.exclusive(table),
+                _ if constraint.reaches_partitions() => context.exclusive(table),
                 _ => vec![(table, LockNeed::Exclusive)],
             }
         }
@@ -283,6 +284,8 @@ fn kind(part: Part, object: &Object) -> &'static str {
         Definition::Constraint(c) => match c.kind {
             ConstraintKind::Foreign => "FK CONSTRAINT",
             ConstraintKind::Check => "CHECK CONSTRAINT",
+            // Not one that builds an index: it waits for the rows of the children too.
+            ConstraintKind::NotNull => "NOT NULL CONSTRAINT",
             _ => "CONSTRAINT",
         },
         Definition::View(_) => "VIEW",
