@@ -72,6 +72,7 @@ fn add_table(schema: &mut Schema, i: u32) {
         table_unlogged: false,
         column: "id".to_owned(),
         column_type: "bigint".to_owned(),
+        of_partition: false,
     };
     let sequence = Sequence {
         data_type: "bigint".to_owned(),

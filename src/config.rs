@@ -92,6 +92,8 @@ pub struct RestoreOptions {
     pub allow_restore_errors: bool,
     /// `--allow-unsupported`: go on although the source has objects that this version does not carry.
     pub allow_unsupported: bool,
+    /// Carry the planner's statistics to targets that take them (18 and later); `--analyze`: gather them there.
+    pub carry_statistics: bool,
     /// `--no-owner`
     pub no_owner: bool,
     /// `--no-privileges`
@@ -111,6 +113,7 @@ impl Default for RestoreOptions {
             drop_target_first: false,
             allow_restore_errors: false,
             allow_unsupported: false,
+            carry_statistics: true,
             no_owner: false,
             no_privileges: false,
             no_tablespaces: false,

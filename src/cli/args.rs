@@ -111,6 +111,9 @@ pub(crate) struct MigrateArgs {
     /// Go on although the source holds objects that this version does not carry.
     #[arg(long)]
     pub(crate) allow_unsupported: bool,
+    /// Gather the planner's statistics on the target also where they could be carried over (18 and later).
+    #[arg(long)]
+    pub(crate) analyze: bool,
     #[command(flatten)]
     pub(crate) ownership: OwnershipArgs,
     /// Memory for each index build on the target: a number of kB, or with a unit, such as 1GB.

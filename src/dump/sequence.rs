@@ -24,14 +24,16 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
            s.seqstart, s.seqincrement, s.seqmax, s.seqmin, s.seqcache, s.seqcycle, \
            has_schema_privilege(n.oid, 'USAGE') AND has_sequence_privilege(c.oid, 'SELECT') AS readable, \
            t.oid AS table_oid, tn.nspname AS table_namespace, t.relname AS table_name, \
-           t.relpersistence = 'u' AS table_unlogged, a.attname, format_type(a.atttypid, NULL) AS column_type, \
+           t.relpersistence = 'u' AS table_unlogged, a.attname, format_type(a.atttypid, NULL) AS column_type, {of_partition} AS of_partition, \
            CASE WHEN d.deptype = 'i' THEN a.attidentity::text END AS identity \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence s ON s.seqrelid = c.oid \
          LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 \
            AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i') \
          LEFT JOIN pg_class t ON t.oid = d.refobjid LEFT JOIN pg_namespace tn ON tn.oid = t.relnamespace \
          LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid \
-         WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {USER_NAMESPACE} ORDER BY c.oid"
+         WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {USER_NAMESPACE} ORDER BY c.oid",
+        // From 17 on a partition's identity columns are its parent's.
+        of_partition = c.since(17, "false", "coalesce(t.relispartition, false)"),
     );
     let rows = c.query("reading sequences", &sql).await?;
     let values = if c.at_least(18) { list_values(c).await? } else { read_values(c, &rows).await? };
@@ -126,5 +128,6 @@ fn owned_by(row: &Row) -> Result<Option<OwnedBy>, DumpError> {
         table_unlogged: row.get("table_unlogged")?,
         column: row.get("attname")?,
         column_type: row.get("column_type")?,
+        of_partition: row.get("of_partition")?,
     }))
 }

@@ -222,7 +222,10 @@ fn closing(run: &Run, id: TaskId, moved: &[(usize, Moved)], analyze: bool) -> Ve
     let mut closing = Vec::new();
     let identity = |table: usize| run.plan.tables[table].source.identity();
     if analyze && !moved.is_empty() {
-        let alone = moved.iter().filter(|(table, _)| !run.plan.tables[*table].has_children);
+        let alone = moved.iter().filter(|(table, _)| {
+            let table = &run.plan.tables[*table];
+            !table.has_children && !table.carried
+        });
         let tables: Vec<String> = alone.map(|(table, _)| identity(*table)).collect();
         if !tables.is_empty() {
             closing.push(format!("ANALYZE {}", tables.join(", ")));

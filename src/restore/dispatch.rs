@@ -52,6 +52,7 @@ impl Worker {
             Work::Steps(steps) => self.steps(id, steps).await?,
             Work::Grants(steps) => self.grants(id, steps).await?,
             Work::Analyze(tables) => self.analyze(id, tables).await?,
+            Work::Statistics(relations) => self.statistics(id, relations).await?,
             Work::Barrier => {}
         }
         if shown {

@@ -19,9 +19,11 @@ mod large_objects;
 mod plan;
 mod run;
 mod scheduler;
+mod statistics;
 mod transaction;
 mod worker;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -117,7 +119,14 @@ async fn prepare(input: Input<'_>) -> Result<Run, RestoreError> {
         .query("reading the source's encoding", "SELECT pg_catalog.current_setting('server_encoding') AS e")
         .await?;
     let encoding: String = rows.first().map(|row| row.get("e")).transpose()?.unwrap_or_default();
+    let statistics = match input.target_session.version() {
+        statistics::TAKES_STATISTICS.. if input.options.carry_statistics => {
+            statistics::read(input.snapshot_session, input.schema).await?
+        }
+        _ => HashMap::new(),
+    };
     let plan = plan::plan(&PlanInput {
+        carried: &statistics.keys().copied().collect(),
         schema: input.schema,
         steps: &input.steps,
         sizes: &sizes,
@@ -135,6 +144,7 @@ async fn prepare(input: Input<'_>) -> Result<Run, RestoreError> {
         input.name.to_owned(),
         input.steps,
         plan,
+        statistics,
         input.options.clone(),
         input.reporter.clone(),
     );

@@ -12,11 +12,12 @@ use tokio::sync::Notify;
 use super::error::RestoreError;
 use super::plan::{Plan, Work};
 use super::scheduler::{Scheduler, TaskId};
+use super::statistics::Carried;
 use crate::config::RestoreOptions;
 use crate::pg::{CancelHandle, Server};
 use crate::progress::{Event, FailedObject, Reporter};
-use crate::schema::Step;
 use crate::schema::secret::{shown, without_secrets};
+use crate::schema::{Address, Step};
 
 /// What Restore works on; the same for every worker.
 pub(super) struct Run {
@@ -30,6 +31,8 @@ pub(super) struct Run {
     pub name: String,
     pub steps: Vec<Step>,
     pub plan: Plan,
+    /// Statistics that are carried over, by table or materialized view.
+    pub statistics: HashMap<Address, Carried>,
     pub options: RestoreOptions,
     pub reporter: Reporter,
     /// Where a running statement can be cancelled, by worker.
@@ -93,6 +96,7 @@ impl Run {
         name: String,
         steps: Vec<Step>,
         plan: Plan,
+        statistics: HashMap<Address, Carried>,
         options: RestoreOptions,
         reporter: Reporter,
     ) -> Self {
@@ -111,6 +115,7 @@ impl Run {
             name,
             steps,
             plan,
+            statistics,
             options,
             reporter,
             cancels: Mutex::default(),
@@ -315,6 +320,7 @@ impl Run {
             Work::Grants(list) => ("ACL", steps(list)),
             Work::LargeObjects(oids) => ("BLOBS", format!("{} large objects", oids.len())),
             Work::Analyze(tables) => ("ANALYZE", tables.join(", ")),
+            Work::Statistics(relations) => ("STATISTICS DATA", format!("{} relations", relations.len())),
             Work::Barrier => ("", String::new()),
         }
     }

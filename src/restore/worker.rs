@@ -84,7 +84,7 @@ impl Worker {
     }
 
     /// Runs statements and the task's journal entry as one transaction; the error's index is that of `statements`.
-    async fn transaction(
+    pub async fn transaction(
         &mut self,
         id: TaskId,
         statements: &[&str],

@@ -35,7 +35,10 @@ pub(super) fn create(table: &Table, object: &Object, options: &RenderOptions) ->
     }
     let stand_in = stand_in(object);
     let mut out = vec![make(&stand_in, &table.reordered, &table.checks)];
-    out.push(table.create_table(&name, std::slice::from_ref(&stand_in), options));
+    // The stand-in has the expressions already, and servers before 16 do not let them be repeated.
+    let mut heir = table.clone();
+    heir.columns.iter_mut().filter(|c| c.generated != Generated::No).for_each(|c| c.default = None);
+    out.push(heir.create_table(&name, std::slice::from_ref(&stand_in), options));
     out.extend(table.inherits.iter().map(|p| format!("ALTER TABLE {name} INHERIT {}", p.name)));
     out.push(format!("ALTER TABLE {name} NO INHERIT {stand_in}"));
     out.push(format!("DROP TABLE {stand_in}"));

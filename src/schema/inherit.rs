@@ -39,6 +39,15 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
             settled.push((i, columns, reorder));
         }
     }
+    let parents_of: Vec<(usize, Vec<usize>)> = settled
+        .iter()
+        .filter_map(|(i, ..)| match &objects[*i].definition {
+            Definition::Table(table) => {
+                Some((*i, table.parents().filter_map(|p| tables.get(&p.address).copied()).collect()))
+            }
+            _ => None,
+        })
+        .collect();
     for (i, columns, reorder) in settled {
         if let Definition::Table(table) = &mut objects[i].definition {
             let expressions: Vec<Option<ColumnDefault>> =
@@ -50,6 +59,35 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
                 table.reordered = table.columns.clone();
                 for (column, default) in table.reordered.iter_mut().zip(expressions) {
                     column.default = default;
+                }
+            }
+        }
+    }
+    pass_down_nullable(objects, &parents_of);
+}
+
+/// A child of a child that may be NULL although its parent's parent may not, may be NULL too.
+fn pass_down_nullable(objects: &mut [Object], parents_of: &[(usize, Vec<usize>)]) {
+    let mut changed = true;
+    while std::mem::take(&mut changed) {
+        for (child, parents) in parents_of {
+            let nullable: Vec<String> = parents
+                .iter()
+                .filter_map(|p| match &objects[*p].definition {
+                    Definition::Table(parent) => Some(&parent.columns),
+                    _ => None,
+                })
+                .flat_map(|columns| columns.iter().filter(|c| c.nullable_child).map(|c| c.name.clone()))
+                .collect();
+            let Definition::Table(table) = &mut objects[*child].definition else { continue };
+            if nullable.is_empty() || table.partition_of.is_some() {
+                continue;
+            }
+            for columns in [&mut table.columns, &mut table.reordered] {
+                let more = columns.iter_mut().filter(|c| !c.not_null && !c.nullable_child);
+                for column in more.filter(|c| nullable.contains(&c.name)) {
+                    column.nullable_child = true;
+                    changed = true;
                 }
             }
         }

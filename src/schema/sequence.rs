@@ -49,6 +49,8 @@ pub struct OwnedBy {
     pub column: String,
     /// Its type, as `format_type` spells it without modifiers.
     pub column_type: String,
+    /// Whether its table is a partition that may have an identity column of its own (sources older than 17).
+    pub of_partition: bool,
 }
 
 impl Sequence {
@@ -64,7 +66,11 @@ impl Sequence {
             return Vec::new();
         }
         let name = object.qualified_name();
-        let identity = self.identity.zip(self.owned_by.as_ref());
+        let owner = self.owned_by.as_ref();
+        // A partition takes no identity from 17 on: the column gets what it does as a default.
+        let refused = options.target_version.is_some_and(|v| v >= 170_000);
+        let as_default = owner.filter(|o| self.identity.is_some() && o.of_partition && refused);
+        let identity = self.identity.zip(owner).filter(|_| as_default.is_none());
         let mut out = match identity {
             Some((identity, owner)) => format!(
                 "ALTER TABLE {} ALTER COLUMN {} ADD GENERATED {} AS IDENTITY (\n    SEQUENCE NAME {name}",
@@ -101,6 +107,14 @@ impl Sequence {
             out.push_str("\n    CYCLE");
         }
         let mut statements = vec![out];
+        if let Some(owner) = as_default {
+            let (table, column) = (&owner.table.name, quote_ident(&owner.column));
+            statements.push(format!("ALTER SEQUENCE {name} OWNED BY {table}.{column}"));
+            statements.push(format!(
+                "ALTER TABLE ONLY {table} ALTER COLUMN {column} SET DEFAULT pg_catalog.nextval({})",
+                quote_literal(&name)
+            ));
+        }
         if let Some((_, owner)) = identity {
             statements[0].push_str("\n)");
             // Making the column an identity gives the sequence the column's type.
@@ -195,7 +209,13 @@ mod tests {
 
     fn owner() -> Option<OwnedBy> {
         let table = Relative { address: Address::relation(2), name: "s.t".into() };
-        Some(OwnedBy { table, table_unlogged: false, column: "C".into(), column_type: "integer".into() })
+        Some(OwnedBy {
+            table,
+            table_unlogged: false,
+            column: "C".into(),
+            column_type: "integer".into(),
+            of_partition: false,
+        })
     }
 
     #[test]

@@ -51,6 +51,7 @@ mod random_schemas;
 mod scale;
 mod selftest;
 mod slots;
+mod statistics;
 mod stream_run;
 mod traps_apply;
 mod trials;

@@ -1,21 +1,21 @@
 //! A few random schemas, among them those that have shown what was wrong.
 
-use crate::random_schemas::{all_arrive, arrives};
+use crate::random_schemas::all_arrive;
 
 #[test]
 fn random_schemas_of_15() {
     // 2: columns of an inheriting table in another order; 8: one that may be NULL although its parent's may not.
-    [2, 8, 12].into_iter().for_each(|seed| arrives(15, 15, seed));
+    all_arrive(15, 15, [2, 8, 12]);
 }
 
 #[test]
 fn random_schemas_of_18() {
     // 5: a view on itself; 11: an identity's sequence of another type than its column; 13: exclusion constraints of partitions.
-    [5, 11, 13].into_iter().for_each(|seed| arrives(18, 18, seed));
+    all_arrive(18, 18, [5, 11, 13]);
 }
 
 #[test]
 fn random_schemas_from_13_to_18() {
     // 1: a function of an index in a schema that the table's owner may use by a grant.
-    all_arrive(13, 18, 1..3);
+    all_arrive(13, 18, [1, 2]);
 }

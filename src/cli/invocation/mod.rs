@@ -197,6 +197,7 @@ fn migrate(raw: MigrateArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Con
             drop_target_first: raw.drop_target_first,
             allow_restore_errors: raw.allow_restore_errors,
             allow_unsupported: raw.allow_unsupported,
+            carry_statistics: !raw.analyze,
             no_owner,
             no_privileges,
             no_tablespaces,

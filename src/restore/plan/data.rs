@@ -166,7 +166,8 @@ pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
             None => vec![Slice::Whole],
         };
         let has_children = parents.contains(&object.address);
-        tables.push(CopyTable { address: object.address, source, size, slices, ours, has_children });
+        let carried = input.carried.contains(&object.address);
+        tables.push(CopyTable { address: object.address, source, size, slices, ours, has_children, carried });
     }
     for data in &input.schema.extension_data {
         let source = CopySource {
@@ -186,6 +187,7 @@ pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
             slices: vec![Slice::Whole],
             ours: false,
             has_children: false,
+            carried: false,
         });
     }
     tables.sort_by(|a, b| {

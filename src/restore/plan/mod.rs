@@ -39,6 +39,8 @@ pub struct CopyTable {
     pub ours: bool,
     /// Whether others inherit from it: `ANALYZE` of it reads them too, and so comes when all of them are complete.
     pub has_children: bool,
+    /// Whether its statistics are carried over, and so need not be gathered.
+    pub carried: bool,
 }
 
 /// One unit of work for a connection pair.
@@ -70,6 +72,8 @@ pub enum Work {
     LargeObjects(Vec<u32>),
     /// `ANALYZE` of these, as written after the keyword.
     Analyze(Vec<String>),
+    /// The statistics that were read of these tables and materialized views.
+    Statistics(Vec<Address>),
     /// Nothing: a point that others wait for.
     Barrier,
 }
@@ -105,6 +109,8 @@ pub struct PlanInput<'a> {
     pub sizes: &'a HashMap<Address, TableSize>,
     /// How tables can be sliced, where they can.
     pub slicing: &'a HashMap<Address, Slicing>,
+    /// Tables and materialized views whose statistics are carried over.
+    pub carried: &'a HashSet<Address>,
     /// Connection pairs.
     pub jobs: usize,
     /// See [`part_count`].

@@ -164,6 +164,7 @@ impl Planner<'_> {
             let large = table.slices.len() > 1 || table.size.bytes > SMALL_TABLE_BYTES;
             if !large
                 || table.has_children
+                || table.carried
                 || (recursive && partitions.parent_of.contains_key(&table.address))
             {
                 continue;
@@ -212,6 +213,22 @@ impl Planner<'_> {
             self.tasks[task].node.needs.push(barrier);
         }
         self.analyze_parents(barrier);
+        self.statistics();
+    }
+
+    /// Statistics that are carried over, when all else stands.
+    fn statistics(&mut self) {
+        let mut carried: Vec<Address> = self.input.carried.iter().copied().collect();
+        if carried.is_empty() {
+            return;
+        }
+        carried.sort_unstable();
+        let needs = (0..self.tasks.len()).collect();
+        let all = self.task(Work::Barrier, Node { needs, ..Node::default() });
+        for chunk in carried.chunks(BATCH_STEPS) {
+            let node = Node { needs: vec![all], locks: vec![], cost: 1 };
+            self.task(Work::Statistics(chunk.to_vec()), node);
+        }
     }
 
     /// Steps that are refreshes, or wait for one.
@@ -231,7 +248,7 @@ impl Planner<'_> {
         let only = if self.input.target_version >= 180_000 { "ONLY " } else { "" };
         let above_foreign = above_foreign_tables(self.input.schema);
         for (address, name) in inheritance_parents(self.input.schema) {
-            if above_foreign.contains(&address) {
+            if above_foreign.contains(&address) || self.input.carried.contains(&address) {
                 continue;
             }
             let node =
@@ -239,7 +256,11 @@ impl Planner<'_> {
             self.task(Work::Analyze(vec![format!("{only}{name}")]), node);
         }
         let partitions = partitions(self.input.schema);
-        for root in partitions.roots.into_iter().filter(|r| !above_foreign.contains(&r.0)) {
+        for root in partitions
+            .roots
+            .into_iter()
+            .filter(|r| !above_foreign.contains(&r.0) && !self.input.carried.contains(&r.0))
+        {
             let identity = format!("{only}{}", root.1);
             let locks = self.tables.iter().map(|t| t.address);
             let locks = locks.filter(|a| partitions.parent_of.get(a) == Some(&root.0));
@@ -251,7 +272,7 @@ impl Planner<'_> {
             self.task(Work::Analyze(vec![identity]), node);
         }
         for (i, step) in self.input.steps.iter().enumerate() {
-            if step.kind != "MATERIALIZED VIEW DATA" {
+            if step.kind != "MATERIALIZED VIEW DATA" || self.input.carried.contains(&step.address) {
                 continue;
             }
             let needs: Vec<TaskId> = self

@@ -102,6 +102,7 @@ fn an_owned_sequence_goes_with_its_table_and_a_view_of_it_before() {
         table_unlogged: false,
         column: "c".to_owned(),
         column_type: "bigint".to_owned(),
+        of_partition: false,
     };
     let sequence = Sequence { owned_by: Some(owned), ..Sequence::default() };
     let mut model =

@@ -203,6 +203,7 @@ fn a_sequence_comes_before_the_default_that_calls_it_and_is_owned_after() {
         table_unlogged: false,
         column: "c".to_owned(),
         column_type: "bigint".to_owned(),
+        of_partition: false,
     };
     let sequence = Sequence { owned_by: Some(owned), value: Some((1, true)), ..Sequence::default() };
     let names = Model::default()
