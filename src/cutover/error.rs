@@ -61,7 +61,7 @@ impl CutoverError {
         match self {
             CutoverError::Sql { error, .. } => error.exit_code(),
             CutoverError::Journal(error) => error.exit_code(),
-            CutoverError::Held { .. } => ExitCode::Source,
+            CutoverError::Held { .. } => ExitCode::OperatorMustAct,
             CutoverError::FenceStands { code, .. } => *code,
         }
     }

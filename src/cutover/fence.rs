@@ -17,6 +17,9 @@ use crate::schema::quote::{quote_ident, quote_literal};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a prepared transaction may stay one while the fence stands: longer, and nobody seems to be about to end it.
+const TWO_PHASES: Duration = Duration::from_secs(3);
+
 /// Every statement on a database that is read-only by default, our own fence perhaps.
 const WRITABLE: &str = "BEGIN READ WRITE";
 
@@ -54,8 +57,8 @@ pub struct Fence {
 /// [`CutoverError::Held`] where someone stays who can write, [`CutoverError::Sql`] where the role may not do it; the fence is down
 /// again then, or [`CutoverError::FenceStands`] says that it is not.
 pub async fn raise(input: Raise<'_>) -> Result<Fence, CutoverError> {
-    // Before anything is changed: these would hold up the cutover whatever we did.
-    prepared_transactions(input.source).await?;
+    // Before anything is changed: those that nobody seems to end would hold up the cutover whatever we did.
+    prepared_transactions(input.source, TWO_PHASES).await?;
     let (undo, known) = record(&input).await?;
     if let Err(error) = forbid(&input, &undo).await {
         let remedy = "have the database's owner do it, or stop the writers yourself and cut over without --fence-source";
@@ -223,7 +226,14 @@ async fn stand(input: &Raise<'_>, undo: &SourceUndo) -> Result<Fence, CutoverErr
         left = sessions(source, &ours).await.map_err(plain)?;
         left.retain(|session| before.contains(&session.pid));
     }
-    prepared_transactions(source).await?;
+    // They can be ended through the fence.
+    let deadline = Instant::now() + TWO_PHASES.min(input.patience);
+    while let Err(held) = prepared_transactions(source, Duration::ZERO).await {
+        if held.is_broken() || Instant::now() > deadline {
+            return Err(held);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
     Ok(Fence {
         lower: undo.undo.clone(),
         ended: ended.len() as u64,
@@ -341,11 +351,15 @@ async fn end(source: &Session, pid: i32) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Transactions that are prepared and can be committed from any session, read-only or not.
-async fn prepared_transactions(source: &Session) -> Result<(), CutoverError> {
-    let sql = "SELECT gid, owner::text AS owner, prepared::text AS prepared FROM pg_catalog.pg_prepared_xacts \
-               WHERE database = pg_catalog.current_database() ORDER BY prepared, gid";
-    let rows = source.query("looking for prepared transactions", sql).await.map_err(plain)?;
+/// Transactions that have been prepared for this long, and can be committed from any session, read-only or not.
+async fn prepared_transactions(source: &Session, since: Duration) -> Result<(), CutoverError> {
+    let sql = format!(
+        "SELECT gid, owner::text AS owner, prepared::text AS prepared FROM pg_catalog.pg_prepared_xacts \
+         WHERE database = pg_catalog.current_database() \
+         AND prepared <= pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => {}) ORDER BY prepared, gid",
+        since.as_secs_f64()
+    );
+    let rows = source.query("looking for prepared transactions", &sql).await.map_err(plain)?;
     let mut holders = Vec::new();
     for row in rows.iter().take(10) {
         let text = |column: &str| row.get::<String>(column).map_err(plain);

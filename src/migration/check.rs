@@ -79,7 +79,14 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
 
 /// An online migration that nothing is known of yet.
 fn fresh<'a>(config: &'a Config, options: &'a OnlineOptions) -> Online<'a> {
-    Online { options, subscription: &config.subscription_name, ours: false, clears: false, streams: false }
+    Online {
+        options,
+        subscription: &config.subscription_name,
+        ours: false,
+        subscribed: false,
+        clears: false,
+        streams: false,
+    }
 }
 
 /// What the target's journal says of slot and stream. What cannot be read is not ours; why it cannot be, the journal's own
@@ -100,7 +107,7 @@ async fn judged_online<'a>(
         s.slot == options.slot_name && same_source && (clears || s.migration == config.subscription_name)
     });
     let streams = matches!(journal::stream_record(target, &config.subscription_name).await, Ok(Some(_)));
-    Online { ours, clears, streams: streams && !clears, ..fresh }
+    Online { ours, subscribed: streams, clears, streams: streams && !clears, ..fresh }
 }
 
 async fn read(source: &Session, config: &Config, locking: Locking) -> Result<Schema, Finding> {

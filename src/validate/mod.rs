@@ -57,6 +57,8 @@ pub struct Online<'a> {
     pub subscription: &'a str,
     /// The journal on the target says that the slot of that name is this migration's own; then so is the subscription.
     pub ours: bool,
+    /// An earlier run of this migration reached StreamApply: a subscription of its name on that slot is its own, also when the slot is gone.
+    pub subscribed: bool,
     /// An unfinished migration's slot, subscription and publication go before this one begins (`--drop-target-first`).
     pub clears: bool,
     /// An earlier run of this migration reached StreamApply and this one goes on from there: slot and publication stay.

@@ -37,7 +37,10 @@ pub(super) fn judge(server: &Server, target: &Subscriber, online: Online<'_>, ou
 fn name(target: &Subscriber, online: Online<'_>, out: &mut Vec<Finding>) {
     let Some(there) = target.subscriptions.iter().find(|s| s.name == online.subscription) else { return };
     let slot = there.slot.as_deref();
-    if online.ours && !there.enabled && slot.is_none_or(|slot| slot == online.options.slot_name) {
+    if (online.ours || online.subscribed)
+        && !there.enabled
+        && slot.is_none_or(|slot| slot == online.options.slot_name)
+    {
         return;
     }
     let quoted = quote_ident(&there.name);
@@ -153,6 +156,10 @@ mod tests {
             Subscription { name: "move".into(), slot: Some("pg_migrator".into()), enabled: false };
         let mut target = Subscriber { subscriptions: vec![subscription], ..good_target() };
         assert_eq!(judged(150_000, &target, true, false), "", "ours");
+        let options = OnlineOptions::default();
+        let mut begun = Vec::new();
+        name(&target, Online { subscribed: true, ..online(&options) }, &mut begun);
+        assert!(begun.is_empty(), "ours, its slot was given up");
         let mut said = judged(150_000, &target, false, false);
         target.subscriptions[0].enabled = true;
         target.subscriptions[0].slot = Some("it's".into());

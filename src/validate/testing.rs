@@ -97,7 +97,7 @@ pub(super) fn tables_of(names: &[&str], unlogged: &[&str]) -> (Schema, BTreeMap<
 
 /// An online migration named `move`.
 pub(super) fn online(options: &OnlineOptions) -> Online<'_> {
-    Online { options, subscription: "move", ours: false, clears: false, streams: false }
+    Online { options, subscription: "move", ours: false, subscribed: false, clears: false, streams: false }
 }
 
 /// An object of schema `s`.

@@ -14,7 +14,10 @@ fn wrong_command_lines_are_usage_errors() {
         (&["--mode", "offline"], &["--source"]),
         (&["--mode", "offline", "--source", good], &["--target"]),
         (&["--mode", "sideways", "--source", good, "--target", good], &["sideways", "offline"]),
-        (&["--mode", "online", "--source", good, "--target", good], &["online"]),
+        (
+            &["--mode", "online", "--source", good, "--target", good, "--slot-name", "Upper"],
+            &["--slot-name", "lower"],
+        ),
         (&["--mode", "offline", "--source", good, "--target", good, "--jobs", "0"], &["--jobs"]),
         (&["--mode", "offline", "--source", good, "--target", good, "--jobs", "-3"], &["--jobs"]),
         (&["--mode", "offline", "--source", good, "--target", good, "--jobs", "many"], &["--jobs", "many"]),

@@ -104,7 +104,7 @@ async fn a_fence_that_cannot_stand_goes_down_and_names_who_is_in_the_way() {
     let (s, t) = sessions(&source, &target).await;
     source.psql(&format!("BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION '{gid}'"));
     let error = fence::raise(raise(&s, &t, &[])).await.unwrap_err();
-    assert_eq!(error.exit_code(), ExitCode::Source);
+    assert_eq!(error.exit_code(), ExitCode::OperatorMustAct);
     let said = error.to_string();
     assert!(
         said.contains(&format!("'{gid}' (of postgres, since ")) && said.contains("ROLLBACK PREPARED"),

@@ -70,7 +70,8 @@ fn a_slot_that_holds_too_much_is_given_up_during_the_stream() {
 
 #[test]
 fn a_slot_that_holds_too_much_is_given_up_during_the_copy() {
-    let live = Live::with(15, 15, TABLE);
+    // Two servers: the slot waits for all transactions of its own.
+    let live = Live::with(15, 18, TABLE);
     // The copy's CREATE TABLE has to wait for the end of this one.
     let held = live.target.hold("BEGIN; CREATE TABLE t ()");
     let mut running = live.command().args(["--max-slot-wal", "20MB"]).spawn();
