@@ -34,7 +34,7 @@ async fn changes_arrive_set_by_set() {
 }
 
 #[tokio::test]
-async fn a_large_transaction_comes_in_pieces_and_is_seen_at_once() {
+async fn trap_transactions_larger_than_memory_come_in_pieces_and_are_seen_at_once() {
     for majors in PAIRS {
         let mut pair = Pair::new(majors, &format!("{T} INSERT INTO t VALUES (1, 'old', 1)")).await;
         pair.limits = Limits { bytes: 1 << 20, changes: 500 };
@@ -100,7 +100,7 @@ async fn deferrable_constraints_and_key_circles() {
 }
 
 #[tokio::test]
-async fn rows_that_are_not_there_are_counted_and_told_once() {
+async fn trap_changes_that_touch_no_row_are_counted_and_told_once() {
     for majors in PAIRS {
         let mut pair =
             Pair::new(majors, &format!("{T} INSERT INTO t SELECT i, '', 0 FROM generate_series(1, 9) i"))

@@ -28,6 +28,16 @@ impl Live<'static> {
         Live::on(online_cluster(from), online_cluster(to))
     }
 
+    /// Empty databases in these encodings.
+    pub fn encoded(from: (u32, &str), to: (u32, &str)) -> Self {
+        let (from_server, to_server) = (online_cluster(from.0), online_cluster(to.0));
+        Live {
+            source: from_server.database_encoded("live_source", from.1),
+            target: to_server.database_encoded("live_target", to.1),
+            ..Live::on(from_server, to_server)
+        }
+    }
+
     /// As [`Live::new`], the source filled by this script.
     pub fn with(from: u32, to: u32, script: &str) -> Self {
         let live = Live::new(from, to);

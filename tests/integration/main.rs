@@ -54,5 +54,6 @@ mod slots;
 mod statistics;
 mod stream_run;
 mod traps_apply;
+mod traps_stream;
 mod trials;
 mod wire;

@@ -125,7 +125,7 @@ async fn session(database: &Database<'_>) -> Session {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transactions_that_interleave_are_applied_in_commit_order() {
+async fn trap_order_by_commit_of_transactions_that_interleave() {
     for (from, to) in [(10, 13), (13, 18), (15, 15), (18, 18)] {
         let schema = "CREATE TABLE t (id int PRIMARY KEY, by text, n int)";
         let rig = Rig::new(online_cluster(from), online_cluster(to), schema).await;
@@ -185,7 +185,7 @@ async fn a_commit_is_applied_and_confirmed_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_source_is_confirmed_to_its_end() {
+async fn trap_empty_transactions_and_an_idle_source_are_confirmed_to_the_end() {
     for major in [10, 15, 18] {
         let schema = "CREATE TABLE t (i int PRIMARY KEY)";
         let rig = Rig::new(online_cluster(major), online_cluster(18), schema).await;
@@ -209,7 +209,7 @@ async fn an_idle_source_is_confirmed_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_source_is_answered_while_the_applier_is_blocked() {
+async fn trap_wal_sender_timeout_while_a_batch_is_slow() {
     let source = Cluster::start(15, &Options::online(15).set("wal_sender_timeout", "1s"));
     let schema = "CREATE TABLE t (i int PRIMARY KEY, t text)";
     let mut rig = Rig::new(&source, online_cluster(15), schema).await;

@@ -249,7 +249,7 @@ async fn trap_partitions() {
 }
 
 #[tokio::test]
-async fn trap_columns_matched_by_name() {
+async fn trap_columns_matched_by_name_quoted_and_not_ascii() {
     for majors in PAIRS {
         let mut pair = Pair::new(majors, "CREATE SCHEMA \"Sch é\"").await;
         pair.source.psql(
