@@ -19,13 +19,18 @@ fn goes_on(live: &Live) {
 fn writes_after_the_drain_are_reported_and_applied_by_the_same_command() {
     let live = Live::new(15, 18);
     Ledger::open(&live.source);
+    live.source.psql("CREATE SEQUENCE ledger.held");
     // Slowly, so that it can be caught up with on a busy machine too.
     let ledger = Ledger::start_at(live.source.conninfo(), 31, 4, Duration::from_millis(40));
     let mut running = live.start();
     running.wait_for(CAUGHT_UP);
     ledger.wait_for(100);
-    // Nobody stopped the writers.
+    // Nobody stopped the writers, and setting a sequence has to wait for this, so that they surely write.
+    let held = live.target.hold("BEGIN; ALTER SEQUENCE ledger.held CACHE 1");
     running.signal("INT");
+    running.wait_for("Cutover: drained");
+    ledger.wait_for(20);
+    drop(held);
     running.wait().expect_code(1).expect_said(&[
         "the source was written to after",
         "not on the target: ledger.",

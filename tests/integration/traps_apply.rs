@@ -75,7 +75,7 @@ async fn trap_json_and_float_in_full_identity() {
             "CREATE TYPE c AS (x int, j json); CREATE TYPE mood AS ENUM ('ok', 'bad'); CREATE DOMAIN d AS float8; \
              CREATE TABLE t (j json, x xml, p point, f4 float4, f8 float8, d d, js json[], c c, m mood, b box, r numrange, ch char(5), i interval, \
                pl polygon, bits bit(3), n name, jb jsonb, cid cid, ts tsvector); ALTER TABLE t REPLICA IDENTITY FULL; \
-             INSERT INTO t SELECT '{\"a\" : 1}', ('<a>' || i || '</a>')::xml, point(i, 0.1), 'NaN', 0.1 + i, 'Infinity', ARRAY['1'::json], (NULL, '2'), 'bad', \
+             INSERT INTO t SELECT '{\"a\" : 1}', ('<a>' || i || '</a>')::xml, point(i, 0.1), 'NaN', 0.1 + i, 'Infinity', ARRAY['1'::json], ROW(NULL, '2')::c, 'bad', \
                box(point(1, 2), point(3, 4)), numrange(1, i), 'c', '1 mon', polygon(box(point(0, 0), point(1, 1))), '101', 'n', '[1.0]', '7', 'a b' \
              FROM generate_series(1, 3) i; INSERT INTO t (f8) VALUES ('-0'), ('0'), ('NaN'), (NULL); INSERT INTO t (i) VALUES ('24:00'), ('1 day'); \
              INSERT INTO t (c) VALUES (ROW(NULL, NULL)), (NULL)",
@@ -198,7 +198,7 @@ async fn trap_generated_columns_and_identity_always() {
             session.batch(&object, &resume).await.unwrap();
         }
         assert_eq!(
-            pair.target.psql("SELECT string_agg(attidentity, '') FROM pg_attribute WHERE attidentity <> ''"),
+            pair.target.psql("SELECT string_agg(attidentity, '') FROM pg_attribute WHERE attidentity <> '' AND attrelid IN ('t'::regclass, 'u'::regclass)"),
             "aa"
         );
     }

@@ -25,7 +25,8 @@ pub fn ledger(from: u32, to: u32, seed: u64) {
 pub fn fenced(from: u32, to: u32, seed: u64) {
     let live = Live::new(from, to);
     Ledger::open(&live.source);
-    let ledger = Ledger::start(&live.source, seed, 8);
+    // Slowly, so that a debug build on a busy machine keeps up.
+    let ledger = Ledger::start_at(live.source.conninfo(), seed, 8, Duration::from_millis(60));
     let mut running = live.command().arg("--fence-source").spawn();
     running.wait_for(STREAMS);
     ledger.wait_for(200);
