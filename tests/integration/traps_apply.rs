@@ -329,7 +329,11 @@ async fn trap_fresh_unanalysed_target_uses_the_index() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         let (seq, idx) = found.split_once('|').unwrap();
-        assert!(seq == "0" && idx.parse::<u64>().unwrap() > 3000, "seq {seq}, idx {idx}");
+        // Building its index is one scan of each table.
+        assert!(
+            seq.parse::<u64>().unwrap() <= 2 && idx.parse::<u64>().unwrap() > 3000,
+            "seq {seq}, idx {idx}"
+        );
         pair.assert_same();
     }
 }

@@ -222,7 +222,7 @@ impl Applier {
             let enforced = lane.enforced;
             let target = match target_relation::map(lane.wire(), id, &relation, enforced).await {
                 Ok(target) => target,
-                Err(Unfit::Sql(error)) => return Err(error.into()),
+                Err(Unfit::Sql(error)) => return Err((*error).into()),
                 Err(Unfit::Problems(problems)) => {
                     return Err(ApplyError::Mismatch { relation: relation.identity_name(), problems, lsn });
                 }

@@ -157,7 +157,7 @@ async fn send_rows(
     part: Part,
 ) -> Result<bool, ApplyError> {
     let Net::Rows { deletes, updates, inserts } = net else { return Ok(true) };
-    if !target.by_sets() && !(deletes.is_empty() && updates.is_empty()) {
+    if !target.by_sets() && (!deletes.is_empty() || !updates.is_empty()) {
         return Ok(true); // sent one by one
     }
     match part {

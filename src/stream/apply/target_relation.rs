@@ -92,14 +92,14 @@ impl TargetRelation {
 #[derive(Debug)]
 pub(super) enum Unfit {
     /// Reading the target's catalogs failed.
-    Sql(SqlError),
+    Sql(Box<SqlError>),
     /// What does not fit, in words.
     Problems(Vec<String>),
 }
 
 impl From<SqlError> for Unfit {
     fn from(e: SqlError) -> Self {
-        Unfit::Sql(e)
+        Unfit::Sql(Box::new(e))
     }
 }
 
