@@ -94,6 +94,10 @@ pub struct RestoreOptions {
     pub allow_unsupported: bool,
     /// Carry the planner's statistics to targets that take them (18 and later); `--analyze`: gather them there.
     pub carry_statistics: bool,
+    /// `--create-database`: make the target database where it is missing, and give it the source's properties.
+    pub create_database: bool,
+    /// `--roles`: make the source's roles that the target lacks.
+    pub roles: bool,
     /// `--no-owner`
     pub no_owner: bool,
     /// `--no-privileges`
@@ -114,6 +118,8 @@ impl Default for RestoreOptions {
             allow_restore_errors: false,
             allow_unsupported: false,
             carry_statistics: true,
+            create_database: false,
+            roles: false,
             no_owner: false,
             no_privileges: false,
             no_tablespaces: false,

@@ -52,7 +52,7 @@ pub(crate) struct SourceArgs {
 /// How the target is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct TargetArgs {
-    /// Where to write: a connection string to an existing database; or set PG_MIGRATOR_TARGET.
+    /// Where to write: a connection string to an existing database (or see --create-database); or set PG_MIGRATOR_TARGET.
     #[arg(long, value_name = "CONNINFO")]
     pub(crate) target: Option<String>,
 }
@@ -114,6 +114,13 @@ pub(crate) struct MigrateArgs {
     /// Gather the planner's statistics on the target also where they could be carried over (18 and later).
     #[arg(long)]
     pub(crate) analyze: bool,
+    /// Make the target database where it is missing, like the source's; at the end set what is set on the source's: settings,
+    /// comment, owner, grants, connection limit.
+    #[arg(long)]
+    pub(crate) create_database: bool,
+    /// Make the source's roles that the target lacks, with their attributes, settings and memberships.
+    #[arg(long)]
+    pub(crate) roles: bool,
     #[command(flatten)]
     pub(crate) ownership: OwnershipArgs,
     /// Memory for each index build on the target: a number of kB, or with a unit, such as 1GB.
@@ -209,6 +216,12 @@ pub(crate) struct CheckArgs {
     /// Judge as for a migration with --allow-unsupported.
     #[arg(long)]
     pub(crate) allow_unsupported: bool,
+    /// Judge as for a migration with --create-database.
+    #[arg(long)]
+    pub(crate) create_database: bool,
+    /// Judge as for a migration with --roles.
+    #[arg(long)]
+    pub(crate) roles: bool,
     #[command(flatten)]
     pub(crate) ownership: OwnershipArgs,
     /// The --subscription-name the migration will be run with [default: pg_migrator].

@@ -21,6 +21,7 @@ mod comment;
 mod composite;
 mod constraint;
 mod conversion;
+mod database;
 mod default_acl;
 mod depend;
 mod domain;
@@ -43,6 +44,7 @@ mod operator_class;
 mod operator_family;
 mod policy;
 mod range;
+mod role;
 mod rule;
 mod select;
 mod sequence;
@@ -65,6 +67,7 @@ use std::pin::Pin;
 use catalogs::Catalogs;
 pub use error::DumpError;
 use futures_util::future::try_join_all;
+pub use role::read_roles;
 
 use crate::config::Filter;
 use crate::pg::Session;
@@ -88,22 +91,33 @@ pub async fn read(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
 /// [`DumpError::Sql`] when a catalog query fails; a table that is dropped at this very moment can be the cause.
 pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpError> {
     let c = Catalogs { session, version: session.version() };
-    let (objects, (depends, aliases), unsupported, members, comments, privileges, extension_data, attached) =
-        tokio::try_join!(
-            read_objects(&c),
-            depend::read(&c),
-            unsupported::read(&c, filter),
-            member::read(&c),
-            comment::read(&c),
-            acl::read(&c),
-            extension::read_data(&c, filter),
-            attached::read(&c),
-        )?;
+    let (
+        objects,
+        (depends, aliases),
+        unsupported,
+        members,
+        comments,
+        privileges,
+        extension_data,
+        attached,
+        database,
+    ) = tokio::try_join!(
+        read_objects(&c),
+        depend::read(&c),
+        unsupported::read(&c, filter),
+        member::read(&c),
+        comment::read(&c),
+        acl::read(&c),
+        extension::read_data(&c, filter),
+        attached::read(&c),
+        database::read(&c),
+    )?;
     let schema = Schema {
         server_version: c.version,
         objects,
         depends,
         aliases,
+        database,
         unsupported,
         extension_data,
         left_out: Vec::new(),

@@ -13,14 +13,10 @@ use crate::schema::Unsupported;
 pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupported>, DumpError> {
     let all = tokio::try_join!(
         c.query("looking for subscriptions", SUBSCRIPTIONS),
-        c.query("looking for settings of the database", SETTINGS),
         c.query("looking for what pg_dump leaves out as well", PG_DUMP_NEITHER),
     )?;
     let mut found = Vec::new();
-    let carried_by_pg_dump = all.1.iter();
-    let left_out = all.0.iter().chain(&all.2);
-    let rows = carried_by_pg_dump.map(|row| (row, false)).chain(left_out.map(|row| (row, true)));
-    for (row, pg_dump_neither) in rows {
+    for row in all.0.iter().chain(&all.1) {
         let schema: Option<String> = row.get("schema")?;
         let taken = match &schema {
             Some(schema) => is_user_schema(schema) && filter.takes_schema(schema),
@@ -28,7 +24,7 @@ pub(super) async fn read(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<Unsupp
         };
         if taken {
             let (kind, identity) = (row.get("kind")?, row.get("identity")?);
-            found.push(Unsupported { kind, identity, pg_dump_neither });
+            found.push(Unsupported { kind, identity, pg_dump_neither: true });
         }
     }
     found.sort_by(|a, b| (&a.kind, &a.identity).cmp(&(&b.kind, &b.identity)));
@@ -40,13 +36,6 @@ const SUBSCRIPTIONS: &str = "SELECT 'subscription (whose connection only a super
        NULL::text AS schema, quote_ident(s.subname) AS identity \
      FROM pg_subscription s JOIN pg_database b ON b.oid = s.subdbid WHERE b.datname = current_database() \
        AND NOT has_column_privilege('pg_subscription', 'subconninfo', 'SELECT')";
-
-/// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET`.
-const SETTINGS: &str = "SELECT 'setting of database' AS kind, NULL::text AS schema, \
-       quote_ident(b.datname) || coalesce(' for role ' || quote_ident(r.rolname), '') || ': ' || c AS identity \
-     FROM pg_db_role_setting s JOIN pg_database b ON b.oid = s.setdatabase \
-     LEFT JOIN pg_roles r ON r.oid = s.setrole, LATERAL unnest(s.setconfig) AS c \
-     WHERE b.datname = current_database()";
 
 /// Indexes that are not valid, which a `CREATE INDEX CONCURRENTLY` that failed leaves behind, and what a user has added
 /// to tables of an extension, or to operator families of an extension or the server. The catalogs do not tell that from what the extension's script made, but the transaction

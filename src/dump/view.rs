@@ -14,10 +14,12 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
         "SELECT c.oid, n.nspname, c.relname, pg_get_userbyid(c.relowner)::text AS owner, \
            pg_get_viewdef(c.oid) AS query, c.reloptions, r.oid AS rule, \
            EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid \
-             AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.deptype = 'n') AS reads_itself \
+             AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.deptype = 'n' {columns}) AS reads_itself \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_rewrite r ON r.ev_class = c.oid AND r.rulename = '_RETURN' \
-         WHERE c.relkind = 'v' AND c.relpersistence <> 't' AND {USER_NAMESPACE} ORDER BY c.oid"
+         WHERE c.relkind = 'v' AND c.relpersistence <> 't' AND {USER_NAMESPACE} ORDER BY c.oid",
+        // Until 15 the rule names its view by OLD and NEW; only a query names columns.
+        columns = c.since(16, "", "AND d.refobjsubid <> 0"),
     );
     let (rows, mut columns) = tokio::try_join!(c.query("reading views", &sql), read_columns(c))?;
     let mut objects = Vec::with_capacity(rows.len());

@@ -5,6 +5,8 @@
 use super::Config;
 use super::cancels::Cancels;
 use super::leftover::{self, Earlier};
+use super::tracker::Tracker;
+use super::{Error, database, under_snapshot};
 use crate::config::OnlineOptions;
 use crate::pg::{BEGIN_READER, Session};
 use crate::schema::Schema;
@@ -25,27 +27,53 @@ enum Locking {
 }
 
 /// What Validate saw.
-pub(super) struct Examined {
+struct Examined {
     pub report: Report,
     /// The target holds an interrupted run's work, or what `--drop-target-first` shall drop.
     pub clear: bool,
+    /// The target database is not there and must be made first.
+    pub makes_database: bool,
     /// The source's model, and the session whose open transaction it was read in: an offline migration goes on in
     /// that same transaction, so the catalogs are read once and nothing can change in between.
     pub source: Option<(Session, Schema)>,
 }
 
+/// As [`examine`]; a target database that is missing and asked for is made, once nothing stops the migration, and then looked
+/// at. An error of Validate ends the migration.
+pub(super) async fn examined(
+    config: &Config,
+    cancels: &Cancels,
+    tracker: &Tracker,
+) -> Result<(bool, (Session, Schema)), Error> {
+    let mut examined = examine(config, cancels).await;
+    if examined.makes_database && examined.report.is_good() {
+        if let Some((_, schema)) = examined.source.take() {
+            database::create(config, &schema.database, tracker).await?;
+        }
+        examined = examine(config, cancels).await;
+    }
+    let Examined { report, clear, source, .. } = examined;
+    Ok((clear, under_snapshot::heed(report, source, tracker)?))
+}
+
 /// As [`run`], with what an offline migration goes on from.
-pub(super) async fn examine(config: &Config, cancels: &Cancels) -> Examined {
+async fn examine(config: &Config, cancels: &Cancels) -> Examined {
     // Online the tables are locked later, under the slot's snapshot; a lock now would only wait behind someone's DDL.
     let locking = if config.online.is_some() { Locking::No } else { Locking::Yes };
     look(config, locking, cancels).await
 }
 
 async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined {
-    let (source, target) = tokio::join!(config.source.connect(), config.target.connect());
+    let (source, mut target) = tokio::join!(config.source.connect(), config.target.connect());
+    let missing = target.as_ref().is_err_and(database::is_missing);
+    let makes_database = missing && config.restore.create_database;
+    if makes_database {
+        // Another database of the server has to do for now.
+        target = database::maintenance(&config.target).await;
+    }
     [&source, &target].into_iter().flatten().for_each(|session| cancels.add(session));
     let earlier = match (&source, &target) {
-        (Ok(source), Ok(target)) => leftover::judge(config, source, target).await,
+        (Ok(source), Ok(target)) if !makes_database => leftover::judge(config, source, target).await,
         _ => Earlier::None,
     };
     let clear = matches!(earlier, Earlier::Ours);
@@ -56,24 +84,26 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
         (Some(options), ..) => Some(fresh(config, options)),
         (None, ..) => None,
     };
-    let asked = Asked { filter: &config.filter, restore: &config.restore, resumes, online };
+    let asked = Asked { filter: &config.filter, restore: &config.restore, resumes, makes_database, online };
     let (mut report, servers) = validate::of_servers(source.as_ref(), target.as_ref(), asked).await;
     if let Earlier::InTheWay(finding) = earlier {
         report = report.and(Report::from(*finding));
     }
-    let Ok(source) = source else { return Examined { report, clear, source: None } };
+    let Ok(source) = source else { return Examined { report, clear, makes_database, source: None } };
     let has_error = |code: &str| report.of(Severity::Error).any(|f| f.code == code);
     if has_error("version-too-old") {
-        return Examined { report, clear, source: None };
+        return Examined { report, clear, makes_database, source: None };
     }
     // A table that may not be read cannot be locked; the migration ends here, and all the rest is still said.
     let locking = if has_error("source-tables-unreadable") { Locking::No } else { locking };
     match read(&source, config, locking).await {
         Ok(schema) => {
             let report = report.and(validate::of_schema(&schema, &servers, asked));
-            Examined { report, clear, source: Some((source, schema)) }
+            Examined { report, clear, makes_database, source: Some((source, schema)) }
         }
-        Err(finding) => Examined { report: report.and(Report::from(finding)), clear, source: None },
+        Err(finding) => {
+            Examined { report: report.and(Report::from(finding)), clear, makes_database, source: None }
+        }
     }
 }
 

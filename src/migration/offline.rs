@@ -7,7 +7,7 @@
 use tokio::sync::watch;
 
 use super::cancels::Cancels;
-use super::check::{self, Examined};
+use super::check;
 use super::tracker::Tracker;
 use super::under_snapshot::{self, Prepared};
 use super::{Config, Error, interrupted, leftover};
@@ -49,8 +49,7 @@ pub async fn run(
 /// Validate, PrepareSnapshot, Dump: nothing is changed yet.
 async fn prepare(config: &Config, tracker: &mut Tracker, cancels: &Cancels) -> Result<Prepared, Error> {
     tracker.enter(Phase::Validate);
-    let Examined { report, clear, source, .. } = check::examine(config, cancels).await;
-    let (session, schema) = under_snapshot::heed(report, source, tracker)?;
+    let (clear, (session, schema)) = check::examined(config, cancels, tracker).await?;
     tracker.enter(Phase::PrepareSnapshot);
     let snapshot = Snapshot::export(session).await.map_err(Error::Snapshot)?;
     tracker.enter(Phase::Dump);

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use tokio::sync::watch;
 
 use super::tracker::Tracker;
-use super::{Config, Error, leftover};
+use super::{Config, Error, database, leftover, roles};
 use crate::journal::{self, Origin};
 use crate::pg::Session;
 use crate::progress::{Event, Phase};
@@ -55,18 +55,22 @@ pub(super) async fn order_steps(
     target: &Session,
     tracker: &Tracker,
 ) -> Result<Vec<Step>, Error> {
-    let options = RenderOptions {
-        no_owner: config.restore.no_owner,
-        no_privileges: config.restore.no_privileges,
-        no_tablespaces: config.restore.no_tablespaces,
-        current_user: Some(current_user(target).await?),
-        target_version: Some(target.version()),
-    };
+    let options = render_options(config, target).await?;
     let order::Plan { steps, ignored } = order::plan_with_report(schema, &options);
     for order::Ignored { object, message } in ignored {
         tracker.reporter.emit(Event::Warning { object, message });
     }
     Ok(steps)
+}
+
+async fn render_options(config: &Config, target: &Session) -> Result<RenderOptions, Error> {
+    Ok(RenderOptions {
+        no_owner: config.restore.no_owner,
+        no_privileges: config.restore.no_privileges,
+        no_tablespaces: config.restore.no_tablespaces,
+        current_user: Some(current_user(target).await?),
+        target_version: Some(target.version()),
+    })
 }
 
 async fn current_user(target: &Session) -> Result<String, Error> {
@@ -106,7 +110,13 @@ pub(super) async fn restore(
     };
     match restore::run(input, shutdown.clone()).await? {
         Outcome::Interrupted(totals) => Err(super::interrupted(tracker, totals)),
-        Outcome::Done(totals) => {
+        Outcome::Done(mut totals) => {
+            if config.restore.create_database {
+                let options = render_options(config, &target).await?;
+                let failed =
+                    database::set_properties(config, &schema.database, &target, &options, tracker).await?;
+                totals.failed.extend(failed);
+            }
             if let Err(error) = snapshot.release().await {
                 // Every row was read under it, and nothing is left to be released.
                 let message = format!("the session that held the snapshot had ended before: {error}");
@@ -129,6 +139,9 @@ async fn begin(
 ) -> Result<(), Error> {
     if !journal::claim(target).await? {
         return Err(Error::Refused(Box::new(Report::from(leftover::under_way(None)))));
+    }
+    if config.restore.roles {
+        roles::create_missing(snapshot.session(), target, tracker).await?;
     }
     if clear {
         clear_target(config, snapshot.session(), schema, target, tracker).await?;

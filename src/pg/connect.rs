@@ -57,6 +57,12 @@ impl Server {
         Server { side, info: Arc::new(info) }
     }
 
+    /// Another database of the same server.
+    pub fn with_database(&self, name: &str) -> Self {
+        let info = ConnInfo { dbname: name.to_owned(), ..(*self.info).clone() };
+        Server::new(self.side, info)
+    }
+
     /// `host:port/database`.
     pub fn display(&self) -> String {
         self.info.display()

@@ -20,6 +20,7 @@ pub mod composite;
 mod constraint;
 mod conversion;
 mod copy;
+mod database;
 mod default_acl;
 mod domain;
 pub mod drop;
@@ -46,12 +47,14 @@ mod policy;
 mod publication;
 pub mod quote;
 mod range;
+mod role;
 pub mod routing;
 mod rule;
 pub mod script;
 pub mod secret;
 mod security_labels;
 mod sequence;
+mod setting;
 mod statement;
 mod statistics;
 pub mod storage_option;
@@ -81,6 +84,7 @@ pub use composite::CompositeType;
 pub use constraint::{Constraint, ConstraintIndex, ConstraintKind};
 pub use conversion::Conversion;
 pub use copy::{CopySource, Slice};
+pub use database::Database;
 pub use default_acl::DefaultAcl;
 pub use domain::{Domain, DomainCheck};
 pub use enum_type::EnumType;
@@ -105,9 +109,11 @@ pub use publication::{
     publication_members, publishable,
 };
 pub use range::RangeType;
+pub use role::{Giver, Membership, Role, in_order as role_memberships_in_order};
 pub use rule::Rule;
 pub use security_labels::{SecurityLabel, SecurityLabels};
 pub use sequence::{OwnedBy, Sequence};
+pub use setting::Setting;
 pub use statistics::ExtendedStatistics;
 pub use subscription::Subscription;
 pub use table::{Check, Estimate, ForeignTable, PartitionOf, Relative, ReplicaIdentity, Table, TableKind};
@@ -136,6 +142,8 @@ pub struct Schema {
     /// type, a composite type's relation for the type, a view's `_RETURN` rule for the view, a constraint's
     /// index for the constraint, an entry of an operator class or family for that.
     pub aliases: HashMap<Address, Address>,
+    /// The database's own properties, which no object of it has.
+    pub database: Database,
     /// Objects found that this version cannot carry; Validate names each of them.
     pub unsupported: Vec<Unsupported>,
     /// Rows of extensions' configuration tables (`pg_extension_config_dump`): the tables come with their extension,

@@ -6,6 +6,7 @@
 mod carried;
 mod compatibility;
 mod contents;
+mod database;
 mod extensions;
 mod facts;
 mod finding;
@@ -44,6 +45,8 @@ pub struct Asked<'a> {
     /// The journal on the target explains what is there: an earlier run of this same migration was interrupted, and
     /// this one clears or goes on with what that one made.
     pub resumes: bool,
+    /// The target database is not there and will be made; the session is on another one of the same server.
+    pub makes_database: bool,
     /// `None`: offline, where nothing is asked about replication.
     pub online: Option<Online<'a>>,
 }
@@ -107,6 +110,7 @@ pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report
         roles::judge(schema, from, target, to, asked, &mut findings);
         retired::judge(schema, target, &mut findings);
         privileged::judge(schema, target, &mut findings);
+        database::judge(schema, target, to, asked, &mut findings);
         tablespaces::judge(schema, target, to, asked, &mut findings);
         contents::judge_outside(schema, to, asked, &mut findings);
     }
@@ -134,8 +138,25 @@ const OF_SINGLE_OBJECTS: [&str; 9] = [
     "target-not-member",
 ];
 
+/// What says something of the database that the session is on, where that is not the one that will be made.
+const OF_ANOTHER_DATABASE: [&str; 10] = [
+    "encoding-converted",
+    "encoding-lossy",
+    "locale-differs",
+    "same-database",
+    "target-event-triggers",
+    "target-has-large-objects",
+    "target-no-create",
+    "target-not-empty",
+    "target-read-only",
+    "collation-missing",
+];
+
 /// With `--allow-restore-errors`, what makes single objects fail is only warned of.
 fn softened(mut findings: Vec<Finding>, asked: Asked<'_>) -> Vec<Finding> {
+    if asked.makes_database {
+        findings.retain(|f| !OF_ANOTHER_DATABASE.contains(&f.code));
+    }
     if asked.restore.allow_restore_errors {
         for finding in findings.iter_mut().filter(|f| OF_SINGLE_OBJECTS.contains(&f.code)) {
             finding.severity = Severity::Warning;

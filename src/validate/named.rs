@@ -15,6 +15,7 @@ pub(super) enum Use {
     DefaultPrivilege,
     Mapping,
     Grantor,
+    Database,
 }
 
 /// Every role that some object names, and why.

@@ -22,13 +22,24 @@ pub(super) fn judge(
     let carried = |r#use: &Use| match r#use {
         Use::Owner => !asked.restore.no_owner,
         Use::Privilege | Use::DefaultPrivilege | Use::Grantor => !asked.restore.no_privileges,
-        Use::Policy | Use::Mapping => true,
+        Use::Policy | Use::Mapping | Use::Database => true,
     };
     let (mut foreign, mut grantors) = (Vec::new(), Vec::new());
-    for (role, mut uses) in named::roles(schema) {
+    let mut named = named::roles(schema);
+    if asked.restore.create_database {
+        for role in schema.database.roles(asked.restore.no_owner, asked.restore.no_privileges) {
+            named.entry(role).or_default().insert(Use::Database);
+        }
+    }
+    let may_create = target.superuser || target.may_create_roles;
+    let mut created = Vec::new();
+    for (role, mut uses) in named {
         uses.retain(carried);
         match to.roles.get(role) {
             _ if uses.is_empty() => {}
+            None if asked.restore.roles && may_create && !role.starts_with("pg_") => {
+                created.push(quote_ident(role))
+            }
             None => out.push(missing(role, &uses)),
             Some(false) if !target.superuser && uses.contains(&Use::Owner) => foreign.push(quote_ident(role)),
             Some(false) if !target.superuser && uses.contains(&Use::Grantor) => {
@@ -38,6 +49,21 @@ pub(super) fn judge(
         }
     }
     let own = quote_ident(&target.role);
+    if !created.is_empty() {
+        let message = format!("roles that the target lacks will be made: {}", some_of(&created));
+        out.push(Finding::notice("roles-created", message).on(Side::Target).about(created[0].clone()));
+    }
+    if asked.restore.roles && !may_create {
+        out.push(
+            Finding::error(
+                "target-no-createrole",
+                format!("role {own} may not create roles, as --roles asks"),
+            )
+            .on(Side::Target)
+            .about(own.clone())
+            .mend(format!("ALTER ROLE {own} CREATEROLE;")),
+        );
+    }
     if !foreign.is_empty() {
         let grants: Vec<String> = foreign.iter().map(|role| format!("GRANT {role} TO {own};")).collect();
         out.push(
@@ -91,18 +117,22 @@ pub(super) fn judge(
 fn missing(role: &str, uses: &BTreeSet<Use>) -> Finding {
     let words: Vec<&str> = uses
         .iter()
-        .map(|u| match u {
-            Use::Owner => "owns objects",
-            Use::Privilege => "has privileges",
-            Use::Policy => "is named in policies",
-            Use::DefaultPrivilege => "has default privileges",
-            Use::Mapping => "has user mappings",
-            Use::Grantor => "granted privileges",
+        .filter_map(|u| {
+            Some(match u {
+                Use::Owner => "owns objects",
+                Use::Privilege => "has privileges",
+                Use::Policy => "is named in policies",
+                Use::DefaultPrivilege => "has default privileges",
+                Use::Mapping => "has user mappings",
+                Use::Database => "is named in the database's properties",
+                // Who granted was granted.
+                Use::Grantor => return None,
+            })
         })
         .collect();
     let owner = uses.contains(&Use::Owner);
     let privileges = uses.contains(&Use::Privilege) || uses.contains(&Use::DefaultPrivilege);
-    let always = uses.contains(&Use::Policy) || uses.contains(&Use::Mapping);
+    let always = [Use::Policy, Use::Mapping, Use::Database].iter().any(|u| uses.contains(u));
     let way_out = match (always, owner, privileges) {
         (false, true, true) => " -- or leave owners and privileges off with --no-owner --no-privileges",
         (false, true, false) => " -- or leave owners off with --no-owner",

@@ -122,7 +122,7 @@ pub(super) fn asking<T>(
     let (mut filter, mut restore) =
         (Filter::default(), RestoreOptions { jobs: 4, ..RestoreOptions::default() });
     change(&mut filter, &mut restore);
-    test(Asked { filter: &filter, restore: &restore, resumes: false, online: None })
+    test(Asked { filter: &filter, restore: &restore, resumes: false, makes_database: false, online: None })
 }
 
 /// Findings as lines.

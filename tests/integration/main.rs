@@ -26,6 +26,7 @@ mod hard_cutovers;
 mod harness;
 mod hostile;
 mod kept_subscription;
+mod kinds_database;
 mod kinds_eighteen;
 mod kinds_foreign;
 mod kinds_grants;

@@ -13,7 +13,7 @@ use crate::config::OnlineOptions;
 use crate::dump;
 use crate::journal::{self, SlotRecord};
 use crate::migration::cancels::Cancels;
-use crate::migration::check::{self, Examined};
+use crate::migration::check;
 use crate::migration::cleanup::{self, Cleanup, CleanupError, TargetObjects};
 use crate::migration::tracker::Tracker;
 use crate::migration::under_snapshot::{self, Prepared};
@@ -101,8 +101,7 @@ async fn prepare(
     made: &mut Made,
 ) -> Result<(Prepared, ReplicationSlot), Error> {
     tracker.enter(Phase::Validate);
-    let Examined { report, clear, source } = check::examine(config, cancels).await;
-    let (source, schema) = under_snapshot::heed(report, source, tracker)?;
+    let (clear, (source, schema)) = check::examined(config, cancels, tracker).await?;
     source.batch("ending the reading of the schema", "ROLLBACK").await?;
 
     tracker.enter(Phase::PrepareSnapshot);

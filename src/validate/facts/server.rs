@@ -25,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) role: String,
     pub(crate) superuser: bool,
     pub(crate) may_create_schema: bool,
+    pub(crate) may_create_databases: bool,
+    pub(crate) may_create_roles: bool,
     pub(crate) max_connections: i64,
     /// Slots that ordinary roles cannot have.
     pub(crate) reserved_connections: i64,
@@ -64,6 +66,7 @@ pub(crate) async fn read(session: &Session) -> Result<Server, SqlError> {
             pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding,
             d.datcollate::text AS collate, d.datctype::text AS ctype, ({provider})::text AS provider,
             r.rolname::text AS role, r.rolsuper AS superuser,
+            r.rolcreatedb AS may_create_databases, r.rolcreaterole AS may_create_roles,
             pg_catalog.has_database_privilege(d.oid, 'CREATE') AS may_create_schema,
             r.rolconnlimit::int8 AS role_connection_limit, d.datconnlimit::int8 AS database_connection_limit,
             (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity a
@@ -101,6 +104,8 @@ pub(crate) async fn read(session: &Session) -> Result<Server, SqlError> {
             role: row.get("role")?,
             superuser: row.get("superuser")?,
             may_create_schema: row.get("may_create_schema")?,
+            may_create_databases: row.get("may_create_databases")?,
+            may_create_roles: row.get("may_create_roles")?,
             role_connection_limit: row.get("role_connection_limit")?,
             role_connections: row.get("role_connections")?,
             database_connection_limit: row.get("database_connection_limit")?,

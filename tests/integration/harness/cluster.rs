@@ -443,6 +443,11 @@ impl Cluster {
         Database::new(self, &name, true)
     }
 
+    /// A database that is there already, and is not ours to drop.
+    pub fn existing(&self, name: &str) -> Database<'_> {
+        Database::new(self, name, false)
+    }
+
     /// The database `postgres`.
     pub fn maintenance(&self) -> Database<'_> {
         Database::new(self, "postgres", false)
