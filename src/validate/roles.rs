@@ -242,7 +242,7 @@ Error role-missing target ["both"]: role "both" owns objects, has default privil
     CREATE ROLE "both"; -- or leave owners and privileges off with --no-owner --no-privileges
 Error role-missing target [granted]: role granted has privileges on the source and is not on the target
     CREATE ROLE granted; -- or leave privileges off with --no-privileges
-Error role-missing target [passer]: role passer has privileges, granted privileges on the source and is not on the target
+Error role-missing target [passer]: role passer has privileges on the source and is not on the target
     CREATE ROLE passer; -- or leave privileges off with --no-privileges
 Error role-missing target [pg_new]: role pg_new has privileges on the source and is not on the target
     use a target that has it, or a role of your own in its place on the source -- or leave privileges off with --no-privileges
