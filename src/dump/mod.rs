@@ -121,6 +121,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         unsupported,
         extension_data,
         left_out: Vec::new(),
+        bridged: Vec::new(),
     };
     let mut schema = select::select(schema, &members, comments, privileges, filter);
     attached::attach(&mut schema, attached, filter);

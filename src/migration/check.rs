@@ -9,7 +9,7 @@ use super::tracker::Tracker;
 use super::{Error, database, under_snapshot};
 use crate::config::OnlineOptions;
 use crate::pg::{BEGIN_READER, Session};
-use crate::schema::Schema;
+use crate::schema::{Schema, bridge};
 use crate::validate::{self, Asked, Finding, Online, Report, Severity};
 use crate::{dump, journal};
 
@@ -97,7 +97,10 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
     // A table that may not be read cannot be locked; the migration ends here, and all the rest is still said.
     let locking = if has_error("source-tables-unreadable") { Locking::No } else { locking };
     match read(&source, config, locking).await {
-        Ok(schema) => {
+        Ok(mut schema) => {
+            if let Ok(target) = &target {
+                bridge::cross(&mut schema, target.version());
+            }
             let report = report.and(validate::of_schema(&schema, &servers, asked));
             Examined { report, clear, makes_database, source: Some((source, schema)) }
         }

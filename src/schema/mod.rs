@@ -11,6 +11,7 @@ pub mod acl;
 mod aggregate;
 mod base_type;
 pub mod binary;
+pub mod bridge;
 mod cast;
 mod changed_privileges;
 mod collation;
@@ -151,6 +152,8 @@ pub struct Schema {
     pub extension_data: Vec<ExtensionData>,
     /// Objects left out because of a filter although their schema is in: they need something filtered out.
     pub left_out: Vec<LeftOut>,
+    /// What is made in other words on a newer target ([`bridge::cross`]).
+    pub bridged: Vec<bridge::Bridged>,
 }
 
 /// An object in the source that this version of the tool does not carry.

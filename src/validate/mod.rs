@@ -10,6 +10,7 @@ mod database;
 mod extensions;
 mod facts;
 mod finding;
+mod gone;
 mod limits;
 mod named;
 mod privileged;
@@ -109,6 +110,7 @@ pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report
         extensions::judge(schema, target, to, &mut findings);
         roles::judge(schema, from, target, to, asked, &mut findings);
         retired::judge(schema, target, &mut findings);
+        gone::judge(schema, from, to, &mut findings);
         privileged::judge(schema, target, &mut findings);
         database::judge(schema, target, to, asked, &mut findings);
         tablespaces::judge(schema, target, to, asked, &mut findings);

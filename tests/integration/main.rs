@@ -13,6 +13,8 @@
 mod accidents;
 mod apply;
 mod bad_input;
+mod better;
+mod bridges;
 mod check;
 mod cleanup;
 mod cli;

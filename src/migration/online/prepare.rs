@@ -21,6 +21,7 @@ use crate::migration::{Config, Error, first_interrupt, interrupted, leftover};
 use crate::pg::{BEGIN_READER, Session, import_snapshot};
 use crate::progress::{Event, Phase};
 use crate::restore::Totals;
+use crate::schema::bridge;
 use crate::snapshot::{self, ReplicationSlot, Snapshot};
 use crate::validate::{Finding, Report};
 
@@ -138,7 +139,8 @@ async fn prepare(
     cancels.add(&reader);
     reader.batch("beginning to read the schema", BEGIN_READER).await?;
     reader.batch("importing the slot's snapshot", &import_snapshot(slot.snapshot())).await?;
-    let schema = dump::read(&reader, &config.filter).await?;
+    let mut schema = dump::read(&reader, &config.filter).await?;
+    bridge::cross(&mut schema, target.version());
     let uncovered = snapshot::uncovered(&reader, &online.publication, &schema).await?;
     if let Some(finding) = Finding::made_meanwhile(&online.publication, &uncovered) {
         return Err(Error::Refused(Box::new(Report::from(finding))));

@@ -1,7 +1,9 @@
 //! What is read from the source only: relations and what the role may do with them, collations, functions that
 //! only a superuser can make. What the model of the schema holds is not read again here.
 
-use super::{USER_NAMESPACE, no_member};
+use std::collections::BTreeSet;
+
+use super::{USER_NAMESPACE, no_member, of_server};
 use crate::pg::{Session, SqlError};
 
 /// The source's database, before any filter.
@@ -14,6 +16,9 @@ pub(crate) struct Source {
     pub(crate) functions: Vec<PrivilegedFunction>,
     pub(crate) large_objects: i64,
     pub(crate) large_objects_unreadable: i64,
+    /// Names of what is the server's own.
+    pub(crate) functions_of_server: BTreeSet<String>,
+    pub(crate) types_of_server: BTreeSet<String>,
 }
 
 /// What a relation is.
@@ -60,14 +65,15 @@ pub(crate) struct PrivilegedFunction {
     pub(crate) why: String,
 }
 
-/// Reads it: five queries, pipelined.
+/// Reads it: six queries, pipelined.
 pub(crate) async fn read(session: &Session) -> Result<Source, SqlError> {
-    let (schemas, relations, collations, functions, (large_objects, unreadable)) = tokio::try_join!(
+    let (schemas, relations, collations, functions, (large_objects, unreadable), of_server) = tokio::try_join!(
         schemas(session),
         relations(session),
         collations(session),
         functions(session),
         large_objects(session),
+        of_server(session),
     )?;
     Ok(Source {
         schemas,
@@ -76,6 +82,8 @@ pub(crate) async fn read(session: &Session) -> Result<Source, SqlError> {
         functions,
         large_objects,
         large_objects_unreadable: unreadable,
+        functions_of_server: of_server.0,
+        types_of_server: of_server.1,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{USER_NAMESPACE, no_member};
+use super::{USER_NAMESPACE, no_member, of_server};
 use crate::pg::{Session, SqlError};
 
 /// The target's database.
@@ -17,6 +17,9 @@ pub(crate) struct Target {
     /// Names in `pg_catalog` usable in this database's encoding.
     pub(crate) collations: Vec<String>,
     pub(crate) event_triggers: Vec<String>,
+    /// Names of what is the server's own.
+    pub(crate) functions_of_server: BTreeSet<String>,
+    pub(crate) types_of_server: BTreeSet<String>,
     /// Every tablespace, and whether ours may make things in it.
     pub(crate) tablespaces: BTreeMap<String, bool>,
     /// What lives in no schema and can be in the way: catalog and name.
@@ -49,7 +52,7 @@ pub(crate) async fn read(session: &Session) -> Result<Target, SqlError> {
         let rows = session.query(what, sql).await?;
         rows.iter().map(|row| row.get("name")).collect::<Result<Vec<String>, SqlError>>()
     };
-    let (objects, large_objects, roles, extensions, collations, event_triggers, outside, tablespaces) = tokio::try_join!(
+    let (objects, large_objects, roles, extensions, collations, event_triggers, outside, tablespaces, of_server) = tokio::try_join!(
         objects(session),
         large_objects(session),
         roles(session),
@@ -66,8 +69,21 @@ pub(crate) async fn read(session: &Session) -> Result<Target, SqlError> {
         ),
         outside(session),
         tablespaces(session),
+        of_server(session),
     )?;
-    Ok(Target { objects, large_objects, roles, extensions, collations, event_triggers, outside, tablespaces })
+    let (functions_of_server, types_of_server) = of_server;
+    Ok(Target {
+        objects,
+        large_objects,
+        roles,
+        extensions,
+        collations,
+        event_triggers,
+        functions_of_server,
+        types_of_server,
+        outside,
+        tablespaces,
+    })
 }
 
 async fn objects(session: &Session) -> Result<Vec<Existing>, SqlError> {
