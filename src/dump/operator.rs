@@ -17,7 +17,8 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
                    NULLIF(o.oprcode::oid, 0)::regproc::text AS function, \
                    'OPERATOR(' || quote_ident(cn.nspname) || '.' || co.oprname || ')' AS commutator, \
                    'OPERATOR(' || quote_ident(nn.nspname) || '.' || ne.oprname || ')' AS negator, \
-                   o.oprcanmerge, o.oprcanhash, NULLIF(o.oprrest::oid, 0)::regproc::text AS restriction, \
+                   co.oprcom <> 0 AND co.oprcom <> o.oid AS commutes_with_another, \
+                   ne.oprnegate <> 0 AND ne.oprnegate <> o.oid AS negates_another, o.oprcanmerge, o.oprcanhash, NULLIF(o.oprrest::oid, 0)::regproc::text AS restriction, \
                    NULLIF(o.oprjoin::oid, 0)::regproc::text AS joining \
                  FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace \
                  LEFT JOIN pg_operator co ON co.oid = o.oprcom LEFT JOIN pg_namespace cn ON cn.oid = co.oprnamespace \
@@ -28,11 +29,25 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
         .await?;
     rows.iter()
         .map(|row| {
-            let operator =
-                Operator { left: row.get("left_type")?, right: row.get("right_type")?, items: items(row)? };
+            let operator = Operator {
+                left: row.get("left_type")?,
+                right: row.get("right_type")?,
+                items: items(row)?,
+                one_sided: one_sided(row)?,
+            };
             object(row, class::OPERATOR, Definition::Operator(operator))
         })
         .collect()
+}
+
+fn one_sided(row: &Row) -> Result<Vec<&'static str>, DumpError> {
+    let mut words = Vec::new();
+    for (word, column) in [("COMMUTATOR", "commutes_with_another"), ("NEGATOR", "negates_another")] {
+        if row.get::<Option<bool>>(column)? == Some(true) {
+            words.push(word);
+        }
+    }
+    Ok(words)
 }
 
 fn items(row: &Row) -> Result<Vec<(&'static str, String)>, DumpError> {

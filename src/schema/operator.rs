@@ -16,6 +16,8 @@ pub struct Operator {
     /// The definition's items in order, arguments left out: `FUNCTION` and its value, …; a value may be empty (`HASHES`). None
     /// at all: a shell, which comes with the operator that names it.
     pub items: Vec<(&'static str, String)>,
+    /// Which of `COMMUTATOR` and `NEGATOR` name an operator that names another one. From 17 on the server refuses that.
+    pub one_sided: Vec<&'static str>,
 }
 
 impl Operator {
@@ -25,7 +27,7 @@ impl Operator {
     }
 
     /// `CREATE OPERATOR`; nothing for a shell.
-    pub fn create(&self, object: &Object, _options: &RenderOptions) -> Vec<String> {
+    pub fn create(&self, object: &Object, options: &RenderOptions) -> Vec<String> {
         if self.is_shell() {
             return Vec::new();
         }
@@ -36,7 +38,10 @@ impl Operator {
             "" => (*word).to_owned(),
             _ => format!("{word} = {value}"),
         };
-        let items: Vec<String> = arguments.chain(self.items.iter().map(item)).collect();
+        let taken = |word: &&(&str, String)| {
+            !(self.one_sided.contains(&word.0) && options.target_version.is_some_and(|v| v >= 170_000))
+        };
+        let items: Vec<String> = arguments.chain(self.items.iter().filter(taken).map(item)).collect();
         vec![format!("CREATE OPERATOR {} (\n    {}\n)", name(object), items.join(",\n    "))]
     }
 

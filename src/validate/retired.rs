@@ -9,6 +9,9 @@ pub(super) fn judge(schema: &Schema, target: &Server, out: &mut Vec<Finding>) {
     if target.version < 140_000 {
         return;
     }
+    if target.version >= 170_000 {
+        schema.objects.iter().for_each(|object| one_sided(object, out));
+    }
     for object in &schema.objects {
         let why = match &object.definition {
             Definition::Operator(operator) if operator.right.is_none() => {
@@ -27,6 +30,23 @@ pub(super) fn judge(schema: &Schema, target: &Server, out: &mut Vec<Finding>) {
                 .mend(format!(
                     "DROP {reference}; -- on the source, once what uses it uses something else; or leave it out by --allow-restore-errors"
                 )),
+        );
+    }
+}
+
+/// What an operator says of another that says it of a third is left out, because the server would refuse the operator.
+fn one_sided(object: &Object, out: &mut Vec<Finding>) {
+    let Definition::Operator(operator) = &object.definition else { return };
+    for (word, other) in operator.items.iter().filter(|(word, _)| operator.one_sided.contains(word)) {
+        let reference = object.reference();
+        let message = format!(
+            "{reference} arrives without {word} = {other}: that one names another, which no operator may from 17 on"
+        );
+        out.push(
+            Finding::warning("operator-one-sided", message)
+                .on(Side::Target)
+                .about(reference)
+                .mend("nothing stops; plans that turn conditions around may not be found for it"),
         );
     }
 }
@@ -52,9 +72,14 @@ mod tests {
             left: Some("integer".into()),
             right: None,
             items: vec![("FUNCTION", "s.factorial".into())],
+            one_sided: Vec::new(),
         };
-        let minus =
-            Operator { left: None, right: Some("integer".into()), items: vec![("FUNCTION", "s.m".into())] };
+        let minus = Operator {
+            left: None,
+            right: Some("integer".into()),
+            items: vec![("FUNCTION", "s.m".into())],
+            one_sided: Vec::new(),
+        };
         let at = |oid, object: Object| Object { address: Address::new(class::CONVERSION, oid), ..object };
         let function = |arguments: &str| Function { arguments: arguments.into(), ..Function::default() };
         let conversion = || Definition::Conversion(Conversion::default());

@@ -61,3 +61,20 @@ fn what_later_versions_no_longer_take_is_named_and_may_be_left_out() {
     pair.offline().arg("--allow-restore-errors").run().expect_code(1).expect_said(&["public.v"]);
     assert_eq!(pair.target.psql("SELECT count(*) FROM t"), "1");
 }
+
+#[test]
+fn a_commutator_that_has_another_is_left_out_where_it_is_refused() {
+    // pg_dump's script fails on such an operator.
+    let pair = pair_with(
+        15,
+        18,
+        "CREATE FUNCTION f(int, int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 < $2';
+         CREATE OPERATOR <~ (PROCEDURE = f, LEFTARG = int, RIGHTARG = int, COMMUTATOR = ~>);
+         CREATE OPERATOR ~> (PROCEDURE = f, LEFTARG = int, RIGHTARG = int, COMMUTATOR = <~, NEGATOR = <=~);
+         CREATE OPERATOR <=~ (PROCEDURE = f, LEFTARG = int, RIGHTARG = int, NEGATOR = ~>);
+         CREATE OPERATOR <-~ (PROCEDURE = f, LEFTARG = int, RIGHTARG = int, COMMUTATOR = ~>, NEGATOR = <=~)",
+    );
+    pair.offline().ok().expect_said(&["arrives without COMMUTATOR = OPERATOR(public.~>)", "without NEGATOR"]);
+    let operators = "SELECT oprname, oprcom::regoper, oprnegate::regoper FROM pg_operator WHERE oid >= 16384 ORDER BY oprname COLLATE \"C\"";
+    assert_eq!(pair.target.psql(operators), "<-~|0|0\n<=~|0|~>\n<~|~>|0\n~>|<~|<=~");
+}

@@ -1,13 +1,13 @@
 //! Extended statistics: every kind, and that they are filled.
 
 use crate::harness::assert_same_schema;
-use crate::kinds_types::{PAIRS, carried_between, kind};
+use crate::kinds_types::{carried_between, kind, pairs};
 use crate::moves::pair_with;
 
 #[test]
 fn extended_statistics() {
     // How many there are with how many of the two sorts of data that every version has.
-    for (from, to) in PAIRS {
+    for (from, to) in pairs() {
         let pair = carried_between(from, to, &kind("statistics"));
         let filled = |version: u32| match version {
             ..12 => {
