@@ -40,16 +40,28 @@ pub fn after_privileges(steps: &[Step]) -> Vec<bool> {
     after
 }
 
+/// Whether a step makes an event trigger, or needs one that is made (its security label): nothing else comes after it.
+pub fn fires_events(steps: &[Step], step: usize) -> bool {
+    let is_one = |n: usize| steps.get(n).is_some_and(|s| s.kind == "EVENT TRIGGER");
+    is_one(step) || steps.get(step).is_some_and(|s| s.needs.iter().any(|&n| is_one(n)))
+}
+
 /// The script, one step at a time.
 pub fn script<'s>(steps: &'s [Step], options: &ScriptOptions) -> impl Iterator<Item = String> + use<'s> {
     let sections = options.sections.clone();
     let takes = move |section: Section| sections.is_empty() || sections.contains(&section);
     let after = after_privileges(steps);
     // Event triggers would fire for whatever comes after them.
-    let fires = |step: &Step| step.kind == "EVENT TRIGGER";
-    let last: Vec<&Step> = steps.iter().filter(|s| fires(s) && takes(s.section)).collect();
-    let chosen: Vec<(&Step, bool)> =
-        steps.iter().zip(after).filter(|(step, _)| takes(step.section) && !fires(step)).collect();
+    let last: Vec<&Step> = (0..steps.len())
+        .filter(|&i| fires_events(steps, i))
+        .map(|i| &steps[i])
+        .filter(|s| takes(s.section))
+        .collect();
+    let chosen: Vec<(&Step, bool)> = (0..steps.len())
+        .zip(after)
+        .filter(|&(i, _)| takes(steps[i].section) && !fires_events(steps, i))
+        .map(|(i, after)| (&steps[i], after))
+        .collect();
     let of = move |section: Option<Section>, late: bool| {
         let steps: Vec<&'s Step> = chosen
             .iter()

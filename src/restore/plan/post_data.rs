@@ -5,15 +5,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{BATCH_STEPS, Planner, SMALL_TABLE_BYTES, Work, index_table};
 use crate::restore::scheduler::{Node, TaskId};
+use crate::schema::script::fires_events;
 use crate::schema::{Address, Definition, LockNeed, Schema, Section, Step, Table, TableKind};
 
 impl Planner<'_> {
     pub(super) fn post_data(&mut self) {
         let after_refresh = self.after_refresh();
-        let (firing, left): (Vec<usize>, Vec<usize>) = self
-            .steps_of(Section::PostData)
-            .into_iter()
-            .partition(|&i| self.input.steps[i].kind == "EVENT TRIGGER");
+        let (firing, left): (Vec<usize>, Vec<usize>) =
+            self.steps_of(Section::PostData).into_iter().partition(|&i| fires_events(self.input.steps, i));
         let heavy: HashSet<usize> = left.iter().copied().filter(|&i| self.is_heavy(i)).collect();
         let levels = levels(self.input.steps, &left, &heavy);
         // Batches must exist before the tasks that need their steps are wired: ids first, needs afterwards.
