@@ -10,6 +10,7 @@ help:
 	@echo 'make test       unit, house and integration tests: within 20 minutes on two cores, compilation included'
 	@echo 'make test-long  scale, every version pair, and online migrations by the dozen: seeds, kills, a huge transaction'
 	@echo 'make demo       an online migration 13 -> 18 of a realistic database that is written to (DEMO_SCALE=10: about 1 GB)'
+	@echo '                LONG=online:: runs a part of it: online::, pairs::, schemas:: or sizes::'
 	@echo 'make lint       formatting, clippy, dependencies and licences'
 	@echo 'make bench      the benchmarks, against pg_dump and pg_restore'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS (default 60); needs a nightly toolchain and cargo-fuzz'
@@ -25,7 +26,7 @@ test: servers
 	scripts/settle
 
 test-long: servers-all
-	$(CARGO) test --locked --release --features long-tests --test long
+	$(CARGO) test --locked --release --features long-tests --test long -- $(LONG)
 	scripts/settle
 
 demo:

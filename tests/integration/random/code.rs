@@ -140,12 +140,11 @@ impl Generator {
             let text = name.replace('\'', "''");
             self.say(format!("SELECT nextval('{text}')"));
         }
-        if self.once_in(3) {
-            if let Some(r) = self.relation(&[Kind::Table]) {
-                if let Some(c) = self.pick(&r.cols) {
-                    self.say(format!("ALTER SEQUENCE {name} OWNED BY {}.{}", r.name, c.name));
-                }
-            }
+        if self.once_in(3)
+            && let Some(r) = self.relation(&[Kind::Table])
+            && let Some(c) = self.pick(&r.cols)
+        {
+            self.say(format!("ALTER SEQUENCE {name} OWNED BY {}.{}", r.name, c.name));
         }
         self.objects.push(format!("SEQUENCE {name}"));
         self.sequences.push(name);

@@ -117,13 +117,13 @@ impl Generator {
         let Some(parent) = self.relation(&[Kind::Table]) else { return };
         let mut cols = parent.cols.clone();
         let mut parents = parent.name.clone();
-        if self.once_in(3) {
-            if let Some(second) = self.relation(&[Kind::Table]).filter(|s| s.name != parent.name) {
-                parents += &format!(", {}", second.name);
-                cols.extend(
-                    second.cols.iter().filter(|c| !parent.cols.iter().any(|p| p.name == c.name)).cloned(),
-                );
-            }
+        if self.once_in(3)
+            && let Some(second) = self.relation(&[Kind::Table]).filter(|s| s.name != parent.name)
+        {
+            parents += &format!(", {}", second.name);
+            cols.extend(
+                second.cols.iter().filter(|c| !parent.cols.iter().any(|p| p.name == c.name)).cloned(),
+            );
         }
         let (name, schema) = self.new_name();
         let mut elements = Vec::new();
@@ -283,10 +283,10 @@ impl Generator {
             self.say(format!("ALTER TABLE {} ATTACH PARTITION {name} {bound}", parent.name));
         }
         self.made(name, schema, Kind::Partition, parent.cols.clone());
-        if self.once_in(4) {
-            if let Some(p) = self.relation(&[Kind::Partition]) {
-                self.say(format!("ALTER TABLE {} DETACH PARTITION {}", parent.name, p.name));
-            }
+        if self.once_in(4)
+            && let Some(p) = self.relation(&[Kind::Partition])
+        {
+            self.say(format!("ALTER TABLE {} DETACH PARTITION {}", parent.name, p.name));
         }
     }
 }
