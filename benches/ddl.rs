@@ -99,6 +99,7 @@ fn add_table(schema: &mut Schema, i: u32) {
         marks: IndexMarks::default(),
         partition_of: None,
         period: false,
+        complete: true,
         pages: 1,
         tablespace: None,
     };

@@ -20,7 +20,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
     let sql = format!(
         "SELECT k.oid, k.conname, k.contype::text AS kind, k.convalidated, pg_get_constraintdef(k.oid) AS definition, \
            n.nspname, t.oid AS table_oid, t.relname AS table_name, t.relkind = 'p' AS partitioned, \
-           k.confrelid, k.conindid, ic.reloptions AS index_options, {period} AS period, {columns} \
+           k.confrelid, k.conindid, ic.reloptions AS index_options, coalesce(i.indisvalid, true) AS complete, {period} AS period, {columns} \
          FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace \
          LEFT JOIN pg_index i ON k.contype IN ('p', 'u', 'x') AND i.indexrelid = k.conindid \
          LEFT JOIN pg_class ic ON ic.oid = i.indexrelid {INDEX_JOINS} \
@@ -81,6 +81,7 @@ fn index(row: &Row) -> Result<Option<ConstraintIndex>, DumpError> {
         marks: marks(row)?,
         partition_of: parent(row)?,
         period: row.get("period")?,
+        complete: row.get("complete")?,
         pages: pages(row)?,
         tablespace: row.get("index_tablespace")?,
     }))

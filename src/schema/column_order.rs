@@ -34,7 +34,7 @@ pub(super) fn create(table: &Table, object: &Object, options: &RenderOptions) ->
         return vec![table.create_table(&name, &parents, options)];
     }
     let stand_in = stand_in(object);
-    let mut out = vec![make(&stand_in, &table.reordered, &table.checks)];
+    let mut out = vec![make(&stand_in, &table.reordered, &table.reordered_checks)];
     // The stand-in has the expressions already, and servers before 16 do not let them be repeated.
     let mut heir = table.clone();
     heir.columns.iter_mut().filter(|c| c.generated != Generated::No).for_each(|c| c.default = None);

@@ -63,6 +63,8 @@ pub struct ConstraintIndex {
     pub partition_of: Option<Relative>,
     /// `WITHOUT OVERLAPS` (18 and later): a GiST index, which cannot be made first.
     pub period: bool,
+    /// Whether every partition has one attached to it, where its table is partitioned.
+    pub complete: bool,
     /// Size in blocks on the source (`relpages`), for planning.
     pub pages: u32,
     /// Tablespace where it is not the database's, unquoted.
@@ -84,7 +86,7 @@ impl Constraint {
 
     /// Whether making it makes it on the partitions too, which then have only to be given their names.
     pub(super) fn reaches_partitions(&self) -> bool {
-        self.table_partitioned && self.excludes()
+        self.table_partitioned && self.excludes() && self.index.as_ref().is_none_or(|i| i.complete)
     }
 
     /// `DEFERRABLE …` as `pg_get_constraintdef` ends with it, and what is before it.
@@ -102,17 +104,7 @@ impl Constraint {
     pub fn create(&self, object: &Object, options: &RenderOptions) -> Vec<String> {
         let (table, name) = (&self.table.name, quote_ident(&object.name));
         // A foreign key on a partitioned table, and a check, hold for the children too.
-        let exclusion = self.kind == ConstraintKind::Exclusion;
-        if let Some(index) = self.index.as_ref().filter(|_| exclusion)
-            && let Some(parent) = &index.partition_of
-        {
-            let mut out = vec![self.adopt(object, parent)];
-            out.extend(index.marks.statements(object, table));
-            return out;
-        }
         let only = match self.kind {
-            // Servers attach no index of an exclusion constraint to another: the partitions' come with it.
-            ConstraintKind::Exclusion if self.table_partitioned => "",
             ConstraintKind::Check | ConstraintKind::NotNull => "",
             ConstraintKind::Foreign if self.table_partitioned => "",
             _ if self.reaches_partitions() => "",
@@ -121,7 +113,7 @@ impl Constraint {
         if let Some(index) = self.index.as_ref().filter(|_| self.excludes())
             && let Some(parent) = &index.partition_of
         {
-            let mut out = vec![rename_clone(&self.table.name, parent, &object.name)];
+            let mut out = vec![self.take_clone(parent, &object.name)];
             if !index.options.is_empty() {
                 out.push(format!(
                     "ALTER INDEX {} SET ({})",
@@ -150,18 +142,25 @@ impl Constraint {
         out
     }
 
-    /// Gives the exclusion constraint that a partition got with its parent's the name it has on the source.
-    fn adopt(&self, object: &Object, parent: &Relative) -> String {
-        let (table, parent) = (quote_literal(&self.table.name), quote_literal(&parent.name));
+    /// Gives a partition's constraint, which came with that of the partitioned table, its own name; makes it where that one
+    /// was made `ONLY` there.
+    fn take_clone(&self, parent: &Relative, name: &str) -> String {
+        let make = format!(
+            "ALTER TABLE ONLY {} ADD CONSTRAINT {} {}",
+            self.table.name,
+            quote_ident(name),
+            self.definition
+        );
+        let (parent, name) = (quote_literal(&parent.name), quote_literal(name));
         let body = format!(
-            "DECLARE made pg_catalog.name; BEGIN \
-               SELECT c.conname INTO STRICT made FROM pg_catalog.pg_constraint c \
-                 JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.conindid \
-                 WHERE i.inhparent = {parent}::pg_catalog.regclass AND c.conrelid = {table}::pg_catalog.regclass; \
-               IF made <> {name} THEN \
-                 EXECUTE pg_catalog.format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', {table}, made, {name}); \
-               END IF; END",
-            name = quote_literal(&object.name),
+            "DECLARE found pg_catalog.name; BEGIN SELECT c.conname INTO found FROM pg_catalog.pg_inherits i \
+               JOIN pg_catalog.pg_constraint c ON c.conindid = i.inhrelid AND c.contype IN ('p', 'u', 'x') \
+               WHERE i.inhparent = pg_catalog.to_regclass({parent}) AND c.conrelid = pg_catalog.to_regclass({table}); \
+             IF found IS NULL THEN EXECUTE {make}; \
+             ELSIF found <> {name} THEN EXECUTE pg_catalog.format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', \
+               pg_catalog.to_regclass({table}), found, {name}); END IF; END",
+            table = quote_literal(&self.table.name),
+            make = quote_literal(&make),
         );
         format!("DO {}", quote_literal(&body))
     }
@@ -208,20 +207,6 @@ impl Constraint {
     }
 }
 
-/// Gives a partition's constraint, which came with that of the partitioned table, its own name.
-fn rename_clone(table: &str, parent: &Relative, name: &str) -> String {
-    let (parent, name) = (quote_literal(&parent.name), quote_literal(name));
-    let body = format!(
-        "DECLARE found pg_catalog.name; BEGIN SELECT c.conname INTO STRICT found FROM pg_catalog.pg_inherits i \
-           JOIN pg_catalog.pg_constraint c ON c.conindid = i.inhrelid AND c.contype IN ('p', 'u', 'x') \
-           WHERE i.inhparent = pg_catalog.to_regclass({parent}) AND c.conrelid = pg_catalog.to_regclass({table}); \
-         IF found <> {name} THEN EXECUTE pg_catalog.format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', \
-           pg_catalog.to_regclass({table}), found, {name}); END IF; END",
-        table = quote_literal(table)
-    );
-    format!("DO {}", quote_literal(&body))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Definition;
@@ -248,6 +233,7 @@ mod tests {
             marks: IndexMarks::default(),
             partition_of: None,
             period: false,
+            complete: true,
             pages: 1,
             tablespace: None,
         }

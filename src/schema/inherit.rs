@@ -4,12 +4,12 @@
 //! Invariant: making the parents and then the child gives the child the defaults, generation expressions and
 //! not-null constraints it has on the source, none more, none less.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::column::{Column, ColumnDefault, Generated};
 use super::column_order;
 use super::object::{Address, Definition, Object};
-use super::table::Table;
+use super::table::{Check, Table};
 
 /// Settles the columns of all children. `named_not_null`: the source keeps not-null constraints in `pg_constraint`
 /// (18 and later), so that it is known which are local.
@@ -21,7 +21,7 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
         .map(|(i, o)| (o.address, i))
         .collect();
     // Decided for all first: what a grandchild sees must not depend on whether its parent was settled already.
-    let mut settled: Vec<(usize, Vec<Settled>, bool)> = Vec::new();
+    let mut settled: Vec<(usize, Vec<Settled>, bool, Vec<Check>)> = Vec::new();
     for (i, object) in objects.iter().enumerate() {
         let Definition::Table(child) = &object.definition else { continue };
         let parents: Vec<&Table> = child
@@ -36,7 +36,11 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
             let columns = child.columns.iter().map(|c| settle(child, c, &parents, named_not_null)).collect();
             let all = child.parents().count() == parents.len();
             let reorder = all && child.partition_of.is_none() && column_order::differs(child, &parents);
-            settled.push((i, columns, reorder));
+            // Those that the parents have when they are made; others come with the parents' later.
+            let theirs: HashSet<&str> =
+                parents.iter().flat_map(|p| &p.checks).map(|c| c.name.as_str()).collect();
+            let checks = child.checks.iter().filter(|c| theirs.contains(c.name.as_str())).cloned().collect();
+            settled.push((i, columns, reorder, checks));
         }
     }
     let parents_of: Vec<(usize, Vec<usize>)> = settled
@@ -48,7 +52,7 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
             _ => None,
         })
         .collect();
-    for (i, columns, reorder) in settled {
+    for (i, columns, reorder, checks) in settled {
         if let Definition::Table(table) = &mut objects[i].definition {
             let expressions: Vec<Option<ColumnDefault>> =
                 table.columns.iter().map(|c| c.default.clone()).collect();
@@ -57,6 +61,7 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
             }
             if reorder {
                 table.reordered = table.columns.clone();
+                table.reordered_checks = checks;
                 for (column, default) in table.reordered.iter_mut().zip(expressions) {
                     column.default = default;
                 }
@@ -132,8 +137,7 @@ fn settle(child: &Table, column: &Column, parents: &[&Table], named_not_null: bo
     let partition = child.partition_of.is_some();
     let default = if default && column.default.is_none() && !partition {
         // Else the parent's default would be inherited.
-        let separate = !child.writes(column);
-        Some(Some(ColumnDefault { oid: 0, expression: "NULL".to_owned(), separate }))
+        Some(Some(ColumnDefault { oid: 0, expression: "NULL".to_owned(), separate: true }))
     } else if same_generated && !other_generated && !partition {
         // It is inherited, and servers before 16 do not let it be repeated.
         Some(None)
@@ -209,7 +213,7 @@ mod tests {
         let off = settled(parent(), plain(), false, false);
         assert_eq!(off.default, Some(ColumnDefault { oid: 0, expression: "NULL".into(), separate: true }));
         let local = settled(parent(), Column { local: true, ..plain() }, false, false);
-        assert_eq!(local.default.map(|d| d.separate), Some(false));
+        assert_eq!(local.default.map(|d| d.separate), Some(true));
         // A partition does not inherit the default when it is attached.
         assert_eq!(settled(parent(), plain(), true, false).default, None);
         assert_eq!(settled(plain(), parent(), false, false).default.map(|d| d.oid), Some(7));

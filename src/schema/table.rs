@@ -29,6 +29,8 @@ pub struct Table {
     /// The columns as they are on the source, where inheriting them would put them in another order (see
     /// `column_order`); empty where it does not.
     pub reordered: Vec<Column>,
+    /// And the checks that come with them from parents.
+    pub reordered_checks: Vec<Check>,
     /// What it is a partition of.
     pub partition_of: Option<PartitionOf>,
     /// `RANGE (a, b)`, `LIST (…)`, `HASH (…)` of a partitioned table.
@@ -199,7 +201,7 @@ impl Table {
             out.push(format!("ALTER {words} ONLY {name}\n    {}", alterations.join(",\n    ")));
         }
         // A default that is separate and has an address is a step of its own; this one has none.
-        for column in self.columns.iter().filter(|c| !self.writes(c)) {
+        for column in &self.columns {
             if column.default.as_ref().is_some_and(|d| d.oid == 0 && d.separate) {
                 out.push(self.separate_default(object, column));
             }
@@ -265,12 +267,12 @@ impl Table {
     /// The default of `column` as a statement of its own, for one that is [`super::ColumnDefault::separate`]; to be
     /// run after the table is made, and after what the expression needs. [`Table::create`] does so itself for `oid` 0.
     pub fn separate_default(&self, object: &Object, column: &Column) -> String {
-        let expression = column.default.as_ref().map_or("NULL", |d| d.expression.as_str());
-        format!(
-            "ALTER TABLE ONLY {} ALTER COLUMN {} SET DEFAULT {expression}",
-            object.qualified_name(),
-            quote_ident(&column.name)
-        )
+        let (table, name) = (object.qualified_name(), quote_ident(&column.name));
+        let change = match column.default.as_ref().filter(|d| d.oid != 0) {
+            Some(default) => format!("SET DEFAULT {}", default.expression),
+            None => "DROP DEFAULT".to_owned(),
+        };
+        format!("ALTER TABLE ONLY {table} ALTER COLUMN {name} {change}")
     }
 
     /// A check that is [`Check::separate`], as a statement of its own. Not `ONLY`: children have it too.
@@ -418,7 +420,7 @@ mod tests {
             [
                 "CREATE TABLE \"S\".t (\n    CONSTRAINT mine NOT NULL named\n)\nINHERITS (s.p)",
                 "ALTER TABLE ONLY \"S\".t\n    ALTER COLUMN old SET NOT NULL",
-                "ALTER TABLE ONLY \"S\".t ALTER COLUMN off SET DEFAULT NULL",
+                "ALTER TABLE ONLY \"S\".t ALTER COLUMN off DROP DEFAULT",
             ]
         );
         assert_eq!(

@@ -235,7 +235,6 @@ fn locks(context: &Context<'_>, part: Part, object: &Object) -> Vec<(Address, Lo
                 ConstraintKind::Check | ConstraintKind::NotNull => {
                     context.family(table).into_iter().map(|t| (t, LockNeed::Exclusive)).collect()
                 }
-                ConstraintKind::Exclusion => context.exclusive(table),
                 _ if constraint.reaches_partitions() => context.exclusive(table),
                 _ => vec![(table, LockNeed::Exclusive)],
             }

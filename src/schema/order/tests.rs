@@ -99,6 +99,7 @@ impl Model {
             marks: IndexMarks::default(),
             partition_of: parent_index.map(relative),
             period: false,
+            complete: true,
             pages: 0,
             tablespace: None,
         };

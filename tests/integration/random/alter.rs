@@ -41,7 +41,7 @@ impl Generator {
             (9, Some(c)) => {
                 format!("ALTER COLUMN {} SET (n_distinct = -0.5, n_distinct_inherited = {target})", c.name)
             }
-            (10, _) => "SET (fillfactor = 55, toast.autovacuum_vacuum_threshold = 77)".into(),
+            (10, _) => "SET (fillfactor = 55, autovacuum_vacuum_threshold = 77)".into(),
             (11, _) => self.chance.one_of(&["REPLICA IDENTITY FULL", "REPLICA IDENTITY NOTHING"]).to_owned(),
             (12, _) => {
                 self.chance.one_of(&["ENABLE ROW LEVEL SECURITY", "FORCE ROW LEVEL SECURITY"]).to_owned()

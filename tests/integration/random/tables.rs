@@ -15,6 +15,9 @@ impl Generator {
         self.checks(&cols, &mut elements);
         let unlogged = if self.once_in(8) { "UNLOGGED " } else { "" };
         let with = self.storage();
+        if with.contains("toast.") {
+            elements.push("\"toasted 1\" text".into());
+        }
         self.say(format!("CREATE {unlogged}TABLE {name} ({}){with}", elements.join(", ")));
         self.made(name, schema, Kind::Table, cols);
     }
