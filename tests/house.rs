@@ -302,3 +302,70 @@ fn the_readme_names_every_code_and_every_event() {
     }
     assert!(missing.is_empty(), "not in README.md: {missing:?}");
 }
+
+/// The kinds and the pairs of versions between which a whole migration of them is tested, from the tests themselves:
+/// `PG_MIGRATOR_WRITE_DOCS=1` writes the page again.
+#[test]
+fn the_page_of_kinds_and_versions_is_the_tests_own() {
+    let usual = std::fs::read_to_string(root().join("tests/integration/kinds_types.rs")).unwrap();
+    let usual = usual.lines().find(|l| l.starts_with("const PAIRS")).map(pairs_in).unwrap();
+    let mut rows: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
+    for path in sources("tests/integration") {
+        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let Some(kinds) = file.strip_prefix("kinds_").or((file == "offline").then_some("all others")) else {
+            continue;
+        };
+        let text = std::fs::read_to_string(&path).unwrap();
+        for test in text.split("#[test]\n").skip(1) {
+            let name: String =
+                test.trim_start().trim_start_matches("fn ").chars().take_while(|c| *c != '(').collect();
+            let body = test.split("\n}\n").next().unwrap();
+            let mut pairs = pairs_in(body);
+            let words: Vec<&str> = name.rsplitn(4, '_').collect();
+            let subject = match (&words[..], words.first().and_then(|w| w.parse().ok())) {
+                ([_, "to", from, subject], Some(to)) if from.parse::<u32>().is_ok() => {
+                    pairs.push((from.parse().unwrap(), to));
+                    (*subject).to_owned()
+                }
+                _ => name.clone(),
+            };
+            if pairs.is_empty() && ["carried(", "PAIRS", "pairs("].iter().any(|w| body.contains(w)) {
+                pairs.clone_from(&usual);
+            }
+            if !pairs.is_empty() {
+                let row = format!("{} | {}", kinds.replace('_', " "), subject.replace('_', " "));
+                rows.entry(row).or_default().extend(pairs);
+            }
+        }
+    }
+    let mut page = String::from(
+        "# Kinds and versions\n\nGenerated from the tests (`tests/house.rs` checks that it is current): what is migrated whole and compared with \
+         what pg_dump says, and between which versions.\n\n| kinds | what is shown | from → to |\n| --- | --- | --- |\n",
+    );
+    for (row, mut pairs) in rows {
+        pairs.sort_unstable();
+        pairs.dedup();
+        let pairs: Vec<String> = pairs.iter().map(|(a, b)| format!("{a} → {b}")).collect();
+        page.push_str(&format!("| {row} | {} |\n", pairs.join(", ")));
+    }
+    let place = root().join("docs/KINDS.md");
+    if std::env::var_os("PG_MIGRATOR_WRITE_DOCS").is_some() {
+        std::fs::create_dir_all(root().join("docs")).unwrap();
+        std::fs::write(&place, &page).unwrap();
+    }
+    let there = std::fs::read_to_string(&place).unwrap_or_default();
+    assert!(there == page, "docs/KINDS.md is not current: PG_MIGRATOR_WRITE_DOCS=1 cargo test --test house");
+}
+
+/// Pairs of majors as the tests write them: `(13, 18)`, `(13, 18, …`.
+fn pairs_in(text: &str) -> Vec<(u32, u32)> {
+    let major = |t: &str| t.trim().parse::<u32>().ok().filter(|m| (10..=18).contains(m));
+    let mut found = Vec::new();
+    for after in text.split('(').skip(1) {
+        let mut words = after.split([',', ')']);
+        if let (Some(a), Some(b)) = (words.next().and_then(major), words.next().and_then(major)) {
+            found.push((a, b));
+        }
+    }
+    found
+}
