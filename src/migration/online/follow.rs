@@ -120,6 +120,8 @@ pub(super) async fn follow(
         if !error.is_broken_stream() {
             return Err(error);
         }
+        // The target's old session may be whole, and has the claim.
+        drop(links);
         links = again(config, online, &mut patience, &status, error, &reporter).await?;
     }
 }
