@@ -56,11 +56,36 @@ pub(super) async fn order_steps(
     tracker: &Tracker,
 ) -> Result<Vec<Step>, Error> {
     let options = render_options(config, target).await?;
-    let order::Plan { steps, ignored } = order::plan_with_report(schema, &options);
+    let order::Plan { mut steps, ignored } = order::plan_with_report(schema, &options);
     for order::Ignored { object, message } in ignored {
         tracker.reporter.emit(Event::Warning { object, message });
     }
+    if !is_superuser(target).await? {
+        for (object, statements) in leave_servers_privileges(&mut steps) {
+            let message = format!(
+                "its privileges were changed on the source; only a superuser may do so on the target, where they stay as they are: {statements}"
+            );
+            tracker.reporter.emit(Event::Warning { object, message });
+        }
+    }
     Ok(steps)
+}
+
+async fn is_superuser(target: &Session) -> Result<bool, Error> {
+    let sql = "SELECT pg_catalog.current_setting('is_superuser') = 'on' AS super";
+    let rows = target.query("reading the role", sql).await?;
+    Ok(rows.first().map(|row| row.get("super")).transpose()?.unwrap_or(false))
+}
+
+/// Takes out what changes privileges on objects that are the server's own, which belong to the superuser that initdb made: each of them with
+/// the statements.
+fn leave_servers_privileges(steps: &mut [Step]) -> Vec<(String, String)> {
+    let of_server = |name: &str| ["pg_catalog.", "information_schema."].iter().any(|p| name.starts_with(p));
+    let servers = |s: &&mut Step| {
+        s.kind == "ACL" && s.identity.split_once(' ').is_some_and(|(_, name)| of_server(name))
+    };
+    let changed = steps.iter_mut().filter(|s| !s.acl.is_empty()).filter(servers);
+    changed.map(|s| (s.identity.clone(), std::mem::take(&mut s.acl).join("; "))).collect()
 }
 
 async fn render_options(config: &Config, target: &Session) -> Result<RenderOptions, Error> {

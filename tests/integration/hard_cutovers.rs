@@ -23,6 +23,7 @@ fn writes_after_the_drain_are_reported_and_applied_by_the_same_command() {
     // Slowly, so that it can be caught up with on a busy machine too.
     let ledger = Ledger::start_at(live.source.conninfo(), 31, 4, Duration::from_millis(40));
     let mut running = live.start();
+    ledger.truncate_too();
     running.wait_for(CAUGHT_UP);
     ledger.wait_for(100);
     // Nobody stopped the writers, and setting a sequence has to wait for this, so that they surely write.

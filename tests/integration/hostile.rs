@@ -464,7 +464,8 @@ fn roles_with_little_rights_on_either_side() {
     let port = pair.source.cluster.port;
     let (source, target) =
         (pair.source.conninfo_as("hermit_reader", port), pair.target.conninfo_as("hermit_writer", port));
-    offline(&source, &target).arg("--allow-unsupported").ok();
+    let run = offline(&source, &target).arg("--allow-unsupported").ok();
+    run.expect_said(&["pg_catalog.pg_control_system()", "only a superuser may"]);
     assert_same(&pair.source, &pair.target);
     // And once more over what is there.
     offline(&source, &target).args(["--allow-unsupported", "--drop-target-first"]).ok();

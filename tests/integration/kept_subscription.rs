@@ -87,6 +87,7 @@ fn left_by_a_migration(from: u32, to: u32, seed: u64) {
     let ledger = Ledger::start(&live.source, seed, 4);
     let mut running = live.command().arg("--keep-subscription").spawn();
     running.wait_for(STREAMS);
+    ledger.truncate_too();
     let numbers = |from: u32, to: u32| {
         for n in (from..to).step_by(50) {
             live.source.psql(&format!("INSERT INTO numbers SELECT generate_series({n}, {})", n + 49));

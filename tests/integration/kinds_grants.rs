@@ -171,7 +171,7 @@ fn tablespaces() {
     let make = |database: &Database<'_>, name: &str| {
         let folder = database.psql("SHOW data_directory");
         database.psql(&format!(
-            "SET client_min_messages = error; COPY (SELECT 1) TO PROGRAM 'mkdir -p \"{folder}_{}\"'; CREATE TABLESPACE \"{name}\" LOCATION '{folder}_{}'",
+            "SET client_min_messages = error; COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -p \"{folder}_{}\"'; CREATE TABLESPACE \"{name}\" LOCATION '{folder}_{}'",
             name.len(),
             name.len()
         ));

@@ -7,7 +7,8 @@ use crate::harness::{
 };
 use crate::moves::eventually;
 
-/// Said when changes are being applied; when a resumed migration does; when it has caught up.
+/// Said when the slot is there; when changes are being applied; when a resumed migration does; when it has caught up.
+pub const SLOT: &str = "the copy sees the source as of";
 pub const STREAMS: &str = "StreamApply: applying the source's changes";
 pub const GOES_ON: &str = "StreamApply: going on from";
 pub const CAUGHT_UP: &str = "CaughtUp: lag is down";

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{Chance, Cluster, Ledger, Options, Proxy, Running, assert_same_rows, fixture};
-use crate::live::{CAUGHT_UP, GOES_ON, Live, STREAMS};
+use crate::live::{CAUGHT_UP, GOES_ON, Live, SLOT, STREAMS};
 
 /// The ledger runs through everything; the writers stop before the cutover.
 pub fn ledger(from: u32, to: u32, seed: u64) {
@@ -13,7 +13,10 @@ pub fn ledger(from: u32, to: u32, seed: u64) {
     Ledger::open(&live.source);
     let ledger = Ledger::start(&live.source, seed, 8);
     ledger.wait_for(50);
-    let running = live.start();
+    let mut running = live.command().spawn();
+    running.wait_for(SLOT);
+    ledger.truncate_too();
+    running.wait_for(STREAMS);
     ledger.wait_for(400);
     let books = ledger.stop();
     live.cut_over(running);
@@ -28,6 +31,8 @@ pub fn fenced(from: u32, to: u32, seed: u64) {
     // Slowly, so that a debug build on a busy machine keeps up.
     let ledger = Ledger::start_at(live.source.conninfo(), seed, 8, Duration::from_millis(60));
     let mut running = live.command().arg("--fence-source").spawn();
+    running.wait_for(SLOT);
+    ledger.truncate_too();
     running.wait_for(STREAMS);
     ledger.wait_for(200);
     running.wait_for(CAUGHT_UP);
@@ -127,6 +132,7 @@ pub fn survives(from: u32, to: u32, seed: u64, blows: &[Blow]) {
     Ledger::open(&live.source);
     let ledger = Ledger::start(&live.source, seed, 6);
     let mut running = live.start();
+    ledger.truncate_too();
     for blow in blows {
         ledger.wait_for(chance.between(20, 250) as u64);
         std::thread::sleep(Duration::from_millis(chance.between(0, 300) as u64));

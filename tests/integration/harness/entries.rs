@@ -75,6 +75,12 @@ const WORK: [(Work, u64); 21] = [
 type Work = fn(&mut Chance, i64, i64) -> String;
 
 impl Entry {
+    /// Whether it empties a table.
+    pub fn truncates(&self) -> bool {
+        let (Entry::Commit(body) | Entry::Rollback(body) | Entry::Prepare { body, .. }) = self;
+        body.contains("TRUNCATE")
+    }
+
     /// The next transaction of this client, whose number is `n`.
     pub fn draw(chance: &mut Chance, client: u64, n: i64) -> Entry {
         let client = client as i64;

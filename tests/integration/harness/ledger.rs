@@ -23,6 +23,7 @@ pub struct Ledger {
 }
 
 struct Shared {
+    truncates: AtomicBool,
     stop: AtomicBool,
     server: RwLock<String>,
     /// Between two transactions of one client.
@@ -80,6 +81,7 @@ impl Ledger {
             acknowledged: AtomicU64::new(0),
             started: Instant::now(),
             last_acknowledged: AtomicU64::new(0),
+            truncates: AtomicBool::new(false),
         });
         let start = |client| {
             let shared = Arc::clone(&shared);
@@ -96,6 +98,12 @@ impl Ledger {
     /// When the last one was.
     pub fn last_acknowledged(&self) -> Instant {
         self.shared.started + Duration::from_micros(self.shared.last_acknowledged.load(Ordering::Acquire))
+    }
+
+    /// From now on tables are emptied too. Not while a slot is being made: a TRUNCATE under way at that moment can leave the server unable to
+    /// decode what follows ("could not map filenumber … to relation OID"), whoever reads the slot.
+    pub fn truncate_too(&self) {
+        self.shared.truncates.store(true, Ordering::Release);
     }
 
     /// Waits until so many more transactions are acknowledged.
@@ -271,6 +279,9 @@ impl Client {
     fn transaction(&mut self) {
         let (client, n) = (self.page.client, self.n);
         let entry = Entry::draw(&mut self.chance, client, n);
+        if entry.truncates() && !self.shared.truncates.load(Ordering::Acquire) {
+            return;
+        }
         let number = |n: i64| {
             format!(
                 "INSERT INTO numbered (client, n) VALUES ({client}, {n}); INSERT INTO log VALUES ({client}, {n}, 'entry');"
