@@ -101,7 +101,8 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
             if let Ok(target) = &target {
                 bridge::cross(&mut schema, target.version());
             }
-            let report = report.and(validate::of_schema(&schema, &servers, asked));
+            let report =
+                report.and(validate::of_schema(&schema, &servers, target.as_ref().ok(), asked).await);
             Examined { report, clear, makes_database, source: Some((source, schema)) }
         }
         Err(finding) => {

@@ -62,7 +62,9 @@ pub(super) async fn create_missing(
         }
     }
     for role in roles.iter().filter(|r| made.contains(r.name.as_str())) {
-        for statement in role.settings() {
+        let (settings, otherwise) = role.settings(target.version());
+        otherwise.into_iter().for_each(|what| warn(&role.name, what));
+        for statement in settings {
             let what = format!("setting what role {} has set", quote_ident(&role.name));
             if let Err(error) = target.batch(&what, &statement).await {
                 warn(&role.name, format!("{error}; to be run by hand: {statement};"));

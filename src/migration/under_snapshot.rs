@@ -16,7 +16,7 @@ use crate::restore::{self, Outcome, Totals};
 use crate::schema::drop::drop_plan;
 use crate::schema::{Address, Definition, Object, RenderOptions, Schema, Step, order};
 use crate::snapshot::Snapshot;
-use crate::validate::{Report, Severity};
+use crate::validate::{Report, Severity, lacking_of_server};
 
 /// What Restore starts from.
 pub(super) struct Prepared {
@@ -60,14 +60,7 @@ pub(super) async fn order_steps(
     for order::Ignored { object, message } in ignored {
         tracker.reporter.emit(Event::Warning { object, message });
     }
-    if !is_superuser(target).await? {
-        for (object, statements) in leave_servers_privileges(&mut steps) {
-            let message = format!(
-                "its privileges were changed on the source; only a superuser may do so on the target, where they stay as they are: {statements}"
-            );
-            tracker.reporter.emit(Event::Warning { object, message });
-        }
-    }
+    leave_servers_privileges(schema, target, &mut steps).await?;
     Ok(steps)
 }
 
@@ -77,15 +70,21 @@ async fn is_superuser(target: &Session) -> Result<bool, Error> {
     Ok(rows.first().map(|row| row.get("super")).transpose()?.unwrap_or(false))
 }
 
-/// Takes out what changes privileges on objects that are the server's own, which belong to the superuser that initdb made: each of them with
-/// the statements.
-fn leave_servers_privileges(steps: &mut [Step]) -> Vec<(String, String)> {
-    let of_server = |name: &str| ["pg_catalog.", "information_schema."].iter().any(|p| name.starts_with(p));
-    let servers = |s: &&mut Step| {
-        s.kind == "ACL" && s.identity.split_once(' ').is_some_and(|(_, name)| of_server(name))
+/// Takes out what changes privileges on objects that are the server's own: of those that the target lacks, and of all where
+/// ours is not a superuser's role, because they belong to the superuser that initdb made. Validate has said it.
+async fn leave_servers_privileges(
+    schema: &Schema,
+    target: &Session,
+    steps: &mut [Step],
+) -> Result<(), Error> {
+    let (superuser, lacking) = (is_superuser(target).await?, lacking_of_server(target, schema).await?);
+    let left = |object: &&Object| match &object.definition {
+        Definition::ChangedPrivileges(c) => c.of_server() && (!superuser || lacking.contains(&c.phrase)),
+        _ => false,
     };
-    let changed = steps.iter_mut().filter(|s| !s.acl.is_empty()).filter(servers);
-    changed.map(|s| (s.identity.clone(), std::mem::take(&mut s.acl).join("; "))).collect()
+    let left: HashSet<Address> = schema.objects.iter().filter(left).map(|o| o.address).collect();
+    steps.iter_mut().filter(|s| left.contains(&s.address)).for_each(|s| s.acl.clear());
+    Ok(())
 }
 
 async fn render_options(config: &Config, target: &Session) -> Result<RenderOptions, Error> {

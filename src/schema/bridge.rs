@@ -3,7 +3,7 @@
 //! Only what means the same is rewritten; what has no such words Validate names (`retired-in-target`). Invariant: each
 //! rewriting is recorded in [`Schema::bridged`], so that nothing is changed in silence.
 
-use super::{Definition, Object, Schema};
+use super::{Definition, Object, Schema, Setting, predefined};
 
 /// An object that is made in other words than the source has.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -54,6 +54,27 @@ pub fn setting(name: &str, version: u32) -> Fate {
     }
 }
 
+/// Settings of a database or a role as a server of this version takes them, and what is different.
+pub fn settings<'a>(
+    settings: impl IntoIterator<Item = &'a Setting>,
+    version: u32,
+) -> (Vec<Setting>, Vec<String>) {
+    let (mut kept, mut said) = (Vec::new(), Vec::new());
+    for item in settings {
+        match setting(&item.name, version) {
+            Fate::Kept => kept.push(item.clone()),
+            Fate::Renamed(new) => {
+                said.push(format!("sets {new}, which was {}", item.name));
+                kept.push(Setting { name: new.to_owned(), value: item.value.clone() });
+            }
+            Fate::Gone => {
+                said.push(format!("does not set {} on the target, which no longer has it", item.name));
+            }
+        }
+    }
+    (kept, said)
+}
+
 /// Functions of the server that took and returned `anyarray` and `anyelement` before 14, and the `anycompatible` types since.
 const COMPATIBLE: [&str; 7] = [
     "array_append",
@@ -68,7 +89,7 @@ const COMPATIBLE: [&str; 7] = [
 /// Rewrites what a target of this `server_version_num` does not understand.
 pub fn cross(schema: &mut Schema, target: u32) {
     let source = schema.server_version;
-    let mut bridged = Vec::new();
+    let mut bridged = predefined::leave_out(schema, target);
     for object in &mut schema.objects {
         let before = object.reference();
         let mut said: Vec<String> = Vec::new();

@@ -16,6 +16,20 @@ pub struct ChangedPrivileges {
 }
 
 impl ChangedPrivileges {
+    /// Whether the object is the server's own, which belongs to the superuser that initdb made.
+    pub fn of_server(&self) -> bool {
+        const ALONE: [&str; 5] = [
+            "SCHEMA pg_catalog",
+            "SCHEMA information_schema",
+            "LANGUAGE c",
+            "LANGUAGE internal",
+            "LANGUAGE sql",
+        ];
+        let name = self.phrase.split_once(' ').map_or("", |(_, name)| name);
+        ["pg_catalog.", "information_schema."].iter().any(|schema| name.starts_with(schema))
+            || ALONE.contains(&self.phrase.as_str())
+    }
+
     /// Nothing: it is there.
     pub fn create(&self, _object: &Object, _options: &RenderOptions) -> Vec<String> {
         Vec::new()

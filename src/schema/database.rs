@@ -6,7 +6,7 @@
 
 use super::acl::{AclItem, AclKind, AclTarget};
 use super::quote::{quote_ident, quote_literal};
-use super::{RenderOptions, Setting};
+use super::{RenderOptions, Setting, bridge};
 
 /// A database.
 #[derive(Clone, Debug, Default)]
@@ -84,11 +84,11 @@ impl Database {
             let (provider, label) = (quote_ident(provider), quote_literal(label));
             out.push(format!("SECURITY LABEL FOR {provider} ON DATABASE {name} IS {label}"));
         }
-        for (role, setting) in &self.settings {
+        for (role, setting) in self.settings_for(options.target_version).0 {
             out.push(match role {
                 None => format!("ALTER DATABASE {name} {}", setting.clause()),
                 Some(role) => {
-                    format!("ALTER ROLE {} IN DATABASE {name} {}", quote_ident(role), setting.clause())
+                    format!("ALTER ROLE {} IN DATABASE {name} {}", quote_ident(&role), setting.clause())
                 }
             });
         }
@@ -109,6 +109,18 @@ impl Database {
             out.extend(target.statements(base, items));
         }
         out
+    }
+
+    /// Its settings as a server of this version takes them, and what is said otherwise there.
+    pub fn settings_for(&self, version: Option<u32>) -> (Vec<(Option<String>, Setting)>, Vec<String>) {
+        let (mut settings, mut said) = (Vec::with_capacity(self.settings.len()), Vec::new());
+        for (role, setting) in &self.settings {
+            let (kept, changed) = bridge::settings([setting], version.unwrap_or_default());
+            settings.extend(kept.into_iter().map(|setting| (role.clone(), setting)));
+            let of = role.as_ref().map_or(String::new(), |r| format!("for role {}: ", quote_ident(r)));
+            said.extend(changed.into_iter().map(|what| format!("{of}{what}")));
+        }
+        (settings, said)
     }
 
     /// What it has that a plain new database has not, in words; what belongs to its owner and its making left out.
@@ -160,6 +172,11 @@ mod tests {
              ICU_LOCALE = 'de' TABLESPACE = \"S\""
         );
         assert!(!database.create("a", true, 140_000).contains("PROVIDER"));
+        let old = |name: &str| (None, Setting { name: name.into(), value: "on".into() });
+        let settings = vec![old("force_parallel_mode"), old("default_with_oids"), old("jit")];
+        let (kept, said) = Database { settings, ..Database::default() }.settings_for(Some(180_000));
+        assert_eq!(kept, [old("debug_parallel_query"), old("jit")]);
+        assert_eq!(said.len(), 2);
         assert_eq!(
             database.properties(
                 "a",

@@ -45,6 +45,7 @@ mod operator_class;
 mod operator_family;
 pub mod order;
 mod policy;
+pub mod predefined;
 mod publication;
 pub mod quote;
 mod range;

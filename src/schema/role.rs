@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use super::Setting;
 use super::quote::{quote_ident, quote_literal};
+use super::{Setting, bridge};
 
 /// A role of the source.
 #[derive(Clone, Default)]
@@ -109,10 +109,11 @@ impl Role {
         out
     }
 
-    /// Its settings, a statement each.
-    pub fn settings(&self) -> Vec<String> {
+    /// Its settings for a server of this version, a statement each, and what is said otherwise there.
+    pub fn settings(&self, version: u32) -> (Vec<String>, Vec<String>) {
         let name = quote_ident(&self.name);
-        self.settings.iter().map(|setting| format!("ALTER ROLE {name} {}", setting.clause())).collect()
+        let (settings, said) = bridge::settings(&self.settings, version);
+        (settings.iter().map(|setting| format!("ALTER ROLE {name} {}", setting.clause())).collect(), said)
     }
 
     /// Attributes that it is made without, because `giver` cannot give them.
@@ -203,7 +204,7 @@ mod tests {
         );
         assert!(role.create(Giver::default())[0].starts_with("CREATE ROLE \"A b\" LOGIN CONN"));
         assert_eq!(role.withheld(Giver::default()), ["SUPERUSER", "BYPASSRLS"]);
-        assert_eq!(role.settings(), ["ALTER ROLE \"A b\" SET search_path TO 'a', 'b'"]);
+        assert_eq!(role.settings(180_000).0, ["ALTER ROLE \"A b\" SET search_path TO 'a', 'b'"]);
         assert!(!format!("{role:?}").contains("geheim"));
     }
 

@@ -29,4 +29,49 @@ impl TextSearchDictionary {
     pub fn reference(&self, object: &Object) -> String {
         format!("TEXT SEARCH DICTIONARY {}", object.qualified_name())
     }
+
+    /// The files that the server reads for it, named as in its folder `tsearch_data` (`get_tsearch_config_filename` in
+    /// `src/backend/tsearch/ts_utils.c`).
+    pub fn files(&self) -> Vec<String> {
+        let template = self.template.rsplit('.').next().unwrap_or_default();
+        let extension = |option: &str| match (option, template) {
+            ("stopwords", _) => Some("stop"),
+            ("dictfile", "thesaurus") => Some("ths"),
+            ("dictfile", _) => Some("dict"),
+            ("afffile", _) => Some("affix"),
+            ("synonyms", _) => Some("syn"),
+            ("rules", _) => Some("rules"),
+            _ => None,
+        };
+        let options = self.options.as_deref().unwrap_or_default().split(", ");
+        let file = |option: &str| {
+            let (name, value) = option.split_once(" = ")?;
+            let name = name.trim_matches('"').to_lowercase();
+            Some(format!("{}.{}", value.trim_matches('\''), extension(&name)?))
+        };
+        options.filter_map(file).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_by_option_and_template() {
+        let files = |template: &str, options: &str| {
+            TextSearchDictionary { template: template.into(), options: Some(options.into()) }.files()
+        };
+        assert_eq!(
+            files("pg_catalog.snowball", "language = 'german', stopwords = 'our_own'"),
+            ["our_own.stop"]
+        );
+        assert_eq!(files("pg_catalog.ispell", "dictfile = 'de', afffile = 'de'"), ["de.dict", "de.affix"]);
+        assert_eq!(
+            files("pg_catalog.thesaurus", "dictfile = 'words', dictionary = 'english_stem'"),
+            ["words.ths"]
+        );
+        assert_eq!(files("s.unaccent", "rules = 'unaccent'"), ["unaccent.rules"]);
+        assert_eq!(TextSearchDictionary::default().files(), Vec::<String>::new());
+    }
 }

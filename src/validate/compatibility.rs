@@ -50,6 +50,14 @@ pub(super) fn judge(
             continue;
         }
         let name = quote_ident(name);
+        let remedy = match group[0].of_libc {
+            true => {
+                "install the locale on the target's machine and run there: SELECT pg_import_system_collations('pg_catalog');"
+            }
+            false => {
+                "use a target that was built with ICU and has this collation, or another collation on the source"
+            }
+        };
         out.push(
             Finding::error(
                 "collation-missing",
@@ -57,7 +65,7 @@ pub(super) fn judge(
             )
             .on(Side::Target)
             .about(name)
-            .mend("install the locale on the target's machine and run there: SELECT pg_import_system_collations('pg_catalog');"),
+            .mend(remedy),
         );
     }
 }
@@ -137,6 +145,7 @@ MULE_INTERNAL → UTF8: Error encoding-lossy both: the source's encoding is MULE
     fn locales_and_collations() {
         let collation = |name: &str, schema: &str| CollationUse {
             name: name.into(),
+            of_libc: true,
             schema: schema.into(),
             used_by: "t".into(),
         };

@@ -22,6 +22,11 @@ pub(super) fn judge(schema: &Schema, target: &Server, to: &Target, asked: Asked<
         }
         return;
     }
+    let (_, otherwise) = database.settings_for(Some(target.version));
+    for what in otherwise {
+        let name = format!("DATABASE {}", quote_ident(&database.name));
+        out.push(Finding::warning("bridged", format!("{name}: {what}")).on(Side::Target).about(name));
+    }
     if asked.makes_database {
         if !(target.superuser || target.may_create_databases) {
             let role = quote_ident(&target.role);

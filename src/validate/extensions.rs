@@ -20,7 +20,9 @@ pub(super) fn judge(schema: &Schema, target: &Server, to: &Target, out: &mut Vec
                 )
                 .on(Side::Target)
                 .about(name.clone())
-                .mend("install its package on the target server (on a managed server: allow it in the provider's settings)"),
+                .mend(successor(extension).unwrap_or(
+                    "install its package on the target server (on a managed server: allow it in the provider's settings)",
+                )),
             );
             continue;
         };
@@ -55,6 +57,26 @@ pub(super) fn judge(schema: &Schema, target: &Server, to: &Target, out: &mut Vec
     }
 }
 
+/// What to do about an extension that no newer server has.
+fn successor(extension: &str) -> Option<&'static str> {
+    Some(match extension {
+        "plpython2u" | "plpythonu" => {
+            "Python 2 is gone from PostgreSQL 15 on: on the source, make its functions anew in plpython3u and DROP EXTENSION; or leave them out by --allow-restore-errors"
+        }
+        name if name.ends_with("_plpythonu") || name.ends_with("_plpython2u") => {
+            "Python 2 is gone from PostgreSQL 15 on: use the transform for plpython3u on the source; or leave it out by --allow-restore-errors"
+        }
+        "adminpack" => {
+            "it is gone from PostgreSQL 17 on, and only old versions of pgAdmin used it: DROP EXTENSION adminpack; -- on the source"
+        }
+        "old_snapshot" => {
+            "it is gone from PostgreSQL 17 on, as what it looked at: DROP EXTENSION old_snapshot; -- on the source"
+        }
+        "chkpass" => "it is gone from PostgreSQL 11 on: use text and pgcrypto's crypt() on the source",
+        _ => return None,
+    })
+}
+
 /// Whether version `a` is known to come after `b`: numbers between dots, compared as numbers.
 fn newer(a: &str, b: &str) -> bool {
     let numbers = |v: &str| v.split('.').map(|n| n.parse::<u32>().ok()).collect::<Option<Vec<u32>>>();
@@ -72,7 +94,9 @@ mod tests {
     fn extensions() {
         let extension = |name: &str| object(name, Definition::Extension(Extension { version: "1.0".into() }));
         let schema = Schema {
-            objects: ["plpgsql", "uuid-ossp", "postgis", "dblink", "old"].map(extension).to_vec(),
+            objects: ["plpgsql", "uuid-ossp", "postgis", "dblink", "old", "plpython2u"]
+                .map(extension)
+                .to_vec(),
             ..Schema::default()
         };
         let available = |installed: Option<&str>, default: &str, needs_superuser| Available {
@@ -98,6 +122,8 @@ Error extension-needs-superuser target [dblink]: extension dblink can only be cr
     as a superuser, in database app: CREATE EXTENSION dblink;
 Warning extension-version target [old]: extension old is version 1.0 on the source and 0.9 on the target
     install a newer old on the target server, then, where it is created there already: ALTER EXTENSION old UPDATE;
+Error extension-missing target [plpython2u]: extension plpython2u 1.0 is not available on the target
+    Python 2 is gone from PostgreSQL 15 on: on the source, make its functions anew in plpython3u and DROP EXTENSION; or leave them out by --allow-restore-errors
 Error extension-missing target [postgis]: extension postgis 1.0 is not available on the target
     install its package on the target server (on a managed server: allow it in the provider's settings)
 Notice extension-version target ["uuid-ossp"]: extension "uuid-ossp" is version 1.0 on the source and 1.1 on the target

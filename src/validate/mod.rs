@@ -26,14 +26,17 @@ mod subscription;
 mod tablespaces;
 #[cfg(test)]
 mod testing;
+mod unmet;
 mod unstreamed;
+
+use std::collections::BTreeSet;
 
 use facts::{Replication, Server, Source, Subscriber, Target};
 pub use finding::{Finding, Report, Severity};
 
 use crate::config::{Filter, OnlineOptions, RestoreOptions};
 use crate::error::Side;
-use crate::pg::{ConnectError, Session};
+use crate::pg::{ConnectError, Session, SqlError};
 use crate::schema::Schema;
 
 /// What the migration is going to be, and what is known before Validate looks.
@@ -102,10 +105,21 @@ pub async fn of_servers(source: Reached<'_>, target: Reached<'_>, asked: Asked<'
 }
 
 /// Says what the model of the source's schema shows: what cannot be carried, what a filter tears apart, what the
-/// target lacks for it.
-pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report {
+/// target lacks for it, which is asked where no catalog says it. The target's session may not be inside a transaction.
+pub async fn of_schema(
+    schema: &Schema,
+    servers: &Servers,
+    target: Option<&Session>,
+    asked: Asked<'_>,
+) -> Report {
     let mut findings = Vec::new();
     carried::judge_schema(schema, asked, &mut findings);
+    if let (Some(session), Some((server, _))) = (target, &servers.target) {
+        match facts::answers::read(session, schema, asked).await {
+            Ok(answers) => unmet::judge(schema, server, &answers, asked, &mut findings),
+            Err(e) => findings.push(Finding::unreadable(&e)),
+        }
+    }
     if let (Some((_, from)), Some((target, to))) = (&servers.source, &servers.target) {
         extensions::judge(schema, target, to, &mut findings);
         roles::judge(schema, from, target, to, asked, &mut findings);
@@ -128,12 +142,15 @@ pub fn of_schema(schema: &Schema, servers: &Servers, asked: Asked<'_>) -> Report
 }
 
 /// What makes single objects fail, and not the migration.
-const OF_SINGLE_OBJECTS: [&str; 9] = [
+const OF_SINGLE_OBJECTS: [&str; 12] = [
     "collation-missing",
     "extension-missing",
     "extension-needs-superuser",
+    "label-provider-missing",
+    "locale-missing",
     "retired-in-target",
     "role-missing",
+    "search-file-missing",
     "tablespace-missing",
     "tablespace-not-permitted",
     "target-needs-superuser",
@@ -165,6 +182,15 @@ fn softened(mut findings: Vec<Finding>, asked: Asked<'_>) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The server's own objects that the target does not have, of those whose privileges were changed on the source: how
+/// `GRANT` names them. [`of_schema`] says so.
+///
+/// # Errors
+/// When the connection breaks.
+pub async fn lacking_of_server(target: &Session, schema: &Schema) -> Result<BTreeSet<String>, SqlError> {
+    facts::answers::lacking(target, schema).await
 }
 
 impl Report {

@@ -48,6 +48,9 @@ pub(super) fn judge(
             Some(_) => {}
         }
     }
+    if asked.restore.roles {
+        memberships(source, to, out);
+    }
     let own = quote_ident(&target.role);
     if !created.is_empty() {
         let message = format!("roles that the target lacks will be made: {}", some_of(&created));
@@ -111,6 +114,27 @@ pub(super) fn judge(
                 .mend("connect to the target as a superuser, or leave them out, with what needs them, by --allow-restore-errors"),
             );
         }
+    }
+}
+
+/// Memberships that `--roles` cannot give, because the role is the server's own and the target's version has it not.
+fn memberships(source: &Source, to: &Target, out: &mut Vec<Finding>) {
+    let there = |role: &String| to.roles.contains_key(role);
+    let lost = |(role, member): &&(String, String)| !there(role) && !there(member);
+    let lost: Vec<_> = source.memberships.iter().filter(lost).collect();
+    for group in lost.chunk_by(|a, b| a.0 == b.0) {
+        let members: Vec<String> = group.iter().map(|(_, member)| quote_ident(member)).collect();
+        let role = quote_ident(&group[0].0);
+        let message = format!(
+            "role {role} is the server's own and the target's version does not have it: its members are made without it: {}",
+            some_of(&members)
+        );
+        out.push(
+            Finding::warning("membership-left-out", message)
+                .on(Side::Target)
+                .about(role)
+                .mend("grant by hand what they need of it, or use a target that has it"),
+        );
     }
 }
 

@@ -1,7 +1,9 @@
 //! From old versions to new ones: what the target lacks or calls otherwise is put in its words, or named before anything is changed.
 
-use crate::harness::assert_same_rows;
-use crate::moves::{assert_untouched_source, pair_with};
+use crate::harness::{
+    Cluster, Database, Migrator, Options, Run, assert_same, assert_same_rows, cluster, fixture, migrator,
+};
+use crate::moves::{Move, assert_untouched_source, offline, pair_with};
 
 #[test]
 fn settings_of_functions_that_are_gone_or_renamed() {
@@ -114,4 +116,211 @@ fn tables_with_oids_are_named() {
     pair.offline().run().expect_code(1).expect_said(&["WITH OIDS of table", "public.t"]);
     pair.offline().arg("--allow-unsupported").ok();
     assert_eq!(pair.target.psql("SELECT * FROM t"), "7");
+}
+
+/// A role that may make databases' objects and is no superuser: its connection string.
+fn ordinary(target: &Database, name: &str) -> String {
+    target.psql(&format!(
+        "DROP ROLE IF EXISTS {name}; CREATE ROLE {name} LOGIN; GRANT app_owner, app_reader TO {name};
+         GRANT ALL ON DATABASE {} TO {name}; GRANT ALL ON SCHEMA public TO {name}",
+        target.name
+    ));
+    target.conninfo_as(name, target.cluster.port)
+}
+
+#[test]
+fn locales_that_the_targets_machine_lacks_are_named_with_who_uses_them() {
+    // Both servers of the test are on one machine: the source's catalog is told of a locale that it lacks.
+    let pair = pair_with(
+        16,
+        18,
+        "CREATE COLLATION german (provider = libc, locale = 'C.utf8'); CREATE COLLATION here (provider = libc, locale = 'C.utf8');
+         CREATE COLLATION icu (provider = icu, locale = 'de-DE'); CREATE TABLE plain (a text COLLATE here, b text COLLATE icu);
+         CREATE TABLE sorted (a text COLLATE german); CREATE INDEX by_german ON plain (a COLLATE german);
+         CREATE DOMAIN spoken AS text COLLATE german; CREATE VIEW ordered AS SELECT a FROM plain WHERE a < 'x' COLLATE german;
+         INSERT INTO plain VALUES ('1', '2');
+         UPDATE pg_collation SET collcollate = 'de_DE.utf8', collctype = 'de_DE.utf8' WHERE collname = 'german'",
+    );
+    let run = pair.offline().run().expect_code(1).expect_said(&[
+        "[locale-missing]",
+        "COLLATION public.german needs locale 'de_DE.utf8'",
+        "DOMAIN public.spoken, INDEX public.by_german, TABLE public.sorted, VIEW public.ordered",
+        "locale-gen",
+    ]);
+    assert!(!run.stderr.contains("public.here") && !run.stderr.contains("public.icu"), "{}", run.stderr);
+    assert_eq!(
+        pair.target.psql("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"),
+        "0"
+    );
+    assert_untouched_source(&pair.source);
+    // Left out on request: the rest arrives.
+    pair.offline().arg("--allow-restore-errors").run().expect_code(1).expect_said(&["public.sorted"]);
+    assert_eq!(pair.target.psql("SELECT * FROM plain"), "1|2");
+    // Looking left nothing behind and set nothing.
+    pair.source.psql(
+        "UPDATE pg_collation SET collcollate = 'C.utf8', collctype = 'C.utf8' WHERE collname = 'german'",
+    );
+    pair.offline().arg("--drop-target-first").ok();
+    assert_same_rows(&pair.source, &pair.target);
+}
+
+#[test]
+fn builtin_collations_and_rules_for_older_servers_are_named() {
+    let pair = pair_with(
+        18,
+        15,
+        "CREATE COLLATION fast (provider = builtin, locale = 'PG_UNICODE_FAST'); CREATE COLLATION c (provider = builtin, locale = 'C');
+         CREATE COLLATION ruled (provider = icu, locale = 'und', rules = '&V << w <<< W'); CREATE TABLE t (a text COLLATE c)",
+    );
+    pair.offline().run().expect_code(1).expect_said(&[
+        "COLLATION public.fast has locale 'PG_UNICODE_FAST' of provider builtin",
+        "from PostgreSQL 18 on; nothing uses it",
+        "COLLATION public.c has locale 'C' of provider builtin",
+        "from PostgreSQL 17 on; used by TABLE public.t",
+        "COLLATION public.ruled has rules of its own",
+    ]);
+}
+
+#[test]
+fn privileges_on_the_servers_own_objects_are_told_before() {
+    let pair = pair_with(
+        14,
+        18,
+        "CREATE TABLE t (a int); GRANT EXECUTE ON FUNCTION pg_read_file(text) TO app_reader;
+         GRANT EXECUTE ON FUNCTION pg_start_backup(text, boolean, boolean) TO app_reader; GRANT SELECT ON pg_authid TO app_reader",
+    );
+    let gone = "FUNCTION pg_catalog.pg_start_backup(";
+    // A superuser gives what is there; what the version lacks is named, and stops nothing.
+    let run = check(&pair, &pair.target.conninfo()).expect_code(0).expect_said(&["server-object-gone", gone]);
+    assert!(!run.stdout.contains("server-privileges-left"), "{}", run.stdout);
+    pair.offline().ok().expect_said(&["pg_start_backup"]);
+    assert_eq!(
+        pair.target.psql("SELECT has_function_privilege('app_reader', 'pg_read_file(text)', 'EXECUTE'), has_table_privilege('app_reader', 'pg_authid', 'SELECT')"),
+        "t|t"
+    );
+    pair.target.psql("DROP TABLE t; REVOKE EXECUTE ON FUNCTION pg_read_file(text) FROM app_reader; REVOKE SELECT ON pg_authid FROM app_reader");
+    // Anybody else is told so before.
+    let target = ordinary(&pair.target, "bridges_grants");
+    let run = check(&pair, &target).expect_code(0);
+    run.expect_said(&["server-privileges-left", "pg_catalog.pg_authid", "pg_catalog.pg_read_file("]);
+    let no_privileges = offline_check(&pair, &target).arg("--no-privileges").ok();
+    assert!(!no_privileges.stdout.contains("server-"), "{}", no_privileges.stdout);
+    offline(&pair.source.conninfo(), &target).arg("--no-owner").ok().expect_said(&["pg_catalog.pg_authid"]);
+    assert_eq!(pair.target.psql("SELECT has_table_privilege('app_reader', 'pg_authid', 'SELECT')"), "f");
+}
+
+fn offline_check(pair: &Move, target: &str) -> Migrator {
+    migrator(["check", "--source", &pair.source.conninfo(), "--target", target, "--no-owner"])
+}
+
+fn check(pair: &Move, target: &str) -> Run {
+    offline_check(pair, target).run()
+}
+
+#[test]
+fn dictionaries_whose_files_the_target_lacks_are_named() {
+    let words = "x\ny\n";
+    let with = Cluster::start(15, &Options::new().extension("search_files", ""));
+    std::fs::write(with.socket_dir().join("install/share/postgresql/tsearch_data/our_own.stop"), words)
+        .expect("a stop word file");
+    let source = with.database("source");
+    let target = cluster(18).database("target");
+    target.psql_file(&fixture("roles.sql"));
+    source.psql_file(&fixture("roles.sql"));
+    source.psql(
+        "CREATE TEXT SEARCH DICTIONARY own (TEMPLATE = snowball, language = 'english', stopwords = 'our_own');
+         CREATE TEXT SEARCH DICTIONARY usual (TEMPLATE = snowball, language = 'german', stopwords = 'german');
+         CREATE TEXT SEARCH CONFIGURATION searched (PARSER = default); ALTER TEXT SEARCH CONFIGURATION searched ADD MAPPING FOR word WITH own;
+         CREATE TABLE t (a int)",
+    );
+    let said = ["TEXT SEARCH DICTIONARY public.own reads our_own.stop", "tsearch_data"];
+    let run = offline(&source.conninfo(), &target.conninfo()).run().expect_code(1).expect_said(&said);
+    assert!(run.stderr.contains("does not have") && !run.stderr.contains("german.stop"), "{}", run.stderr);
+    // Who may not look is told what to look for.
+    let ordinary = ordinary(&target, "bridges_search");
+    let args = ["check", "--no-owner", "--source", &source.conninfo(), "--target", &ordinary];
+    let run = migrator(args).ok().expect_said(&said);
+    assert!(run.stdout.contains("may not look"), "{}", run.stdout);
+    offline(&source.conninfo(), &target.conninfo()).arg("--allow-restore-errors").run().expect_code(1);
+    assert_eq!(target.psql("SELECT to_regclass('t') IS NOT NULL"), "t");
+}
+
+#[test]
+fn roles_and_privileges_of_newer_servers_are_left_out_of_grants_and_told() {
+    let (source, target) = (Cluster::start(18, &Options::new()), Cluster::start(16, &Options::new()));
+    let (from, to) = (source.database("source"), target.database("target"));
+    from.psql(
+        "CREATE ROLE keeper; CREATE ROLE reader; GRANT pg_maintain, pg_monitor TO keeper; CREATE TABLE t (a int); CREATE TABLE u (a int);
+         GRANT SELECT ON t TO pg_maintain, reader; GRANT SELECT, MAINTAIN ON u TO keeper; GRANT ALL ON t TO keeper;
+         ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO pg_signal_autovacuum_worker",
+    );
+    let said = [
+        "role pg_maintain: not known to the target's version, left out of the grants on TABLE public.t",
+        "role pg_signal_autovacuum_worker: not known",
+        "privilege MAINTAIN: not known to the target's version, left out of the grants on TABLE public.u",
+        "[membership-left-out]",
+        "role pg_maintain is the server's own and the target's version does not have it: its members are made without it: keeper",
+    ];
+    let args = ["check", "--roles", "--source", &from.conninfo(), "--target", &to.conninfo()];
+    migrator(args).ok().expect_said(&said);
+    offline(&from.conninfo(), &to.conninfo()).arg("--roles").ok().expect_said(&said[..3]);
+    let rights = "SELECT has_table_privilege('keeper', 'u', 'SELECT'), has_table_privilege('keeper', 't', 'TRUNCATE'), \
+         has_table_privilege('reader', 't', 'SELECT'), pg_has_role('keeper', 'pg_monitor', 'MEMBER')";
+    assert_eq!(to.psql(rights), "t|t|t|t");
+    // What would be open to others than on the source is refused.
+    from.psql("CREATE POLICY p ON t TO pg_maintain USING (true)");
+    let args = ["--roles", "--drop-target-first"];
+    let run = offline(&from.conninfo(), &to.conninfo()).args(args).run().expect_code(1);
+    run.expect_said(&["[role-missing]", "role pg_maintain is named in policies"]);
+}
+
+#[test]
+fn settings_of_databases_and_roles_that_are_gone_or_renamed() {
+    let (source, target) = (Cluster::start(13, &Options::new()), Cluster::start(18, &Options::new()));
+    source.maintenance().psql("CREATE DATABASE app; CREATE ROLE app_user LOGIN; ALTER ROLE app_user SET vacuum_cleanup_index_scale_factor = 0.2;
+         ALTER ROLE app_user SET work_mem = '7MB'; ALTER ROLE app_user IN DATABASE app SET force_parallel_mode = on;
+         ALTER DATABASE app SET operator_precedence_warning = on; ALTER DATABASE app SET jit = off");
+    source.existing("app").psql("CREATE TABLE t (a int); ALTER TABLE t OWNER TO app_user");
+    let at = |cluster: &Cluster| format!("host=127.0.0.1 port={} user=postgres dbname=app", cluster.port);
+    let (from, to) = (at(&source), at(&target));
+    let said = [
+        "DATABASE app: does not set operator_precedence_warning on the target",
+        "DATABASE app: for role app_user: sets debug_parallel_query, which was force_parallel_mode",
+    ];
+    migrator(["check", "--create-database", "--roles", "--source", &from, "--target", &to])
+        .ok()
+        .expect_said(&said);
+    let run = offline(&from, &to).args(["--create-database", "--roles"]).ok().expect_said(&said);
+    run.expect_said(&["role app_user", "does not set vacuum_cleanup_index_scale_factor on the target"]);
+    let set = "SELECT setdatabase <> 0, coalesce(setrole::regrole::text, ''), setconfig FROM pg_db_role_setting ORDER BY 1, 2";
+    let wanted = "f|app_user|{work_mem=7MB}\nt|-|{jit=off}\nt|app_user|{debug_parallel_query=on}";
+    assert_eq!(target.existing("app").psql(set), wanted);
+}
+
+#[test]
+fn login_event_triggers_do_not_stand_in_the_way_of_what_makes_them() {
+    // It refuses every session but the first: one that is made later than the trigger would fail.
+    let pair = pair_with(
+        18,
+        18,
+        "CREATE TABLE t AS SELECT g AS a FROM generate_series(1, 1000) g; CREATE MATERIALIZED VIEW mv AS SELECT count(*) FROM t; CREATE INDEX ON t (a);
+         CREATE FUNCTION nobody() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not today''; END';
+         CREATE FUNCTION noted() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.t VALUES (-1); END';
+         CREATE EVENT TRIGGER a_note ON login EXECUTE FUNCTION noted(); ALTER EVENT TRIGGER a_note DISABLE;
+         CREATE EVENT TRIGGER refusing ON login EXECUTE FUNCTION nobody(); ALTER EVENT TRIGGER refusing ENABLE REPLICA",
+    );
+    pair.offline().ok();
+    assert_same(&pair.source, &pair.target);
+    let enabled = "SELECT evtname, evtevent, evtenabled FROM pg_event_trigger ORDER BY 1";
+    assert_eq!(pair.target.psql(enabled), "a_note|login|D\nrefusing|login|R");
+    // Enabled, it fires for our sessions on the source as for anybody's; on the target it is there when all else is done, so that it
+    // notes none of ours.
+    pair.source
+        .psql("ALTER EVENT TRIGGER a_note ENABLE; ALTER TABLE t ADD at text DEFAULT current_database()");
+    pair.offline().arg("--drop-target-first").ok();
+    let mut silent = std::process::Command::new(crate::harness::tools("psql"));
+    let conninfo = format!("{} options='-c event_triggers=off'", pair.target.conninfo());
+    silent.args(["-XAtd", &conninfo, "-c", "SELECT count(*) FROM t WHERE at = current_database()"]);
+    let out = silent.output().expect("psql");
+    assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "0", "{out:?}");
 }

@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 
 use crate::pg::{Session, SqlError};
 
+pub(crate) mod answers;
 pub(crate) mod replication;
 pub(crate) mod server;
 pub(crate) mod source;
 pub(crate) mod subscription;
 pub(crate) mod target;
 
+pub(crate) use answers::Answers;
 pub(crate) use replication::Replication;
 pub(crate) use server::Server;
 pub(crate) use source::Source;

@@ -19,6 +19,8 @@ pub(crate) struct Source {
     /// Names of what is the server's own.
     pub(crate) functions_of_server: BTreeSet<String>,
     pub(crate) types_of_server: BTreeSet<String>,
+    /// Who is a member of a role that is the server's own: that role, and the member.
+    pub(crate) memberships: Vec<(String, String)>,
 }
 
 /// What a relation is.
@@ -47,11 +49,13 @@ pub(crate) struct Relation {
     pub(crate) owned_by: Option<(String, String)>,
 }
 
-/// A collation of the server's own that a column or an index uses.
+/// A collation of the server's own that is used: by a column, an index, or in an expression of a relation or a domain.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CollationUse {
     pub(crate) name: String,
-    /// Schema and name of a table, view or composite type that uses it.
+    /// The C library's, which needs the machine's locale; else a part of the server.
+    pub(crate) of_libc: bool,
+    /// Schema and name of a table, view, composite type or domain that uses it.
     pub(crate) schema: String,
     pub(crate) used_by: String,
 }
@@ -65,15 +69,16 @@ pub(crate) struct PrivilegedFunction {
     pub(crate) why: String,
 }
 
-/// Reads it: six queries, pipelined.
+/// Reads it: seven queries, pipelined.
 pub(crate) async fn read(session: &Session) -> Result<Source, SqlError> {
-    let (schemas, relations, collations, functions, (large_objects, unreadable), of_server) = tokio::try_join!(
+    let (schemas, relations, collations, functions, (large_objects, unreadable), of_server, memberships) = tokio::try_join!(
         schemas(session),
         relations(session),
         collations(session),
         functions(session),
         large_objects(session),
         of_server(session),
+        memberships(session),
     )?;
     Ok(Source {
         schemas,
@@ -84,7 +89,17 @@ pub(crate) async fn read(session: &Session) -> Result<Source, SqlError> {
         large_objects_unreadable: unreadable,
         functions_of_server: of_server.0,
         types_of_server: of_server.1,
+        memberships,
     })
+}
+
+async fn memberships(session: &Session) -> Result<Vec<(String, String)>, SqlError> {
+    let sql =
+        "SELECT DISTINCT r.rolname::text AS role, m.rolname::text AS member FROM pg_catalog.pg_auth_members a
+         JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member
+         WHERE r.rolname ~ '^pg_' AND m.rolname !~ '^pg_' ORDER BY 1, 2";
+    let rows = session.query("reading memberships", sql).await?;
+    rows.iter().map(|row| Ok((row.get("role")?, row.get("member")?))).collect()
 }
 
 async fn schemas(session: &Session) -> Result<Vec<String>, SqlError> {
@@ -135,22 +150,32 @@ async fn relations(session: &Session) -> Result<Vec<Relation>, SqlError> {
 
 async fn collations(session: &Session) -> Result<Vec<CollationUse>, SqlError> {
     let sql = format!(
-        "SELECT DISTINCT l.collname::text AS name, n.nspname::text AS schema, c.relname::text AS used_by
-         FROM (SELECT a.attrelid AS relation, a.attcollation AS oid FROM pg_catalog.pg_attribute a
-                WHERE a.attcollation > 0 AND NOT a.attisdropped AND a.attnum > 0
-            UNION ALL SELECT i.indrelid, x.oid FROM pg_catalog.pg_index i,
-                LATERAL pg_catalog.unnest(i.indcollation) AS x(oid) WHERE x.oid > 0) u
+        "SELECT DISTINCT l.collname::text AS name, l.collprovider = 'c' AS of_libc, u.schema, u.used_by
+         FROM (SELECT r.oid, n.nspname::text AS schema, c.relname::text AS used_by
+            FROM (SELECT a.attrelid AS relation, a.attcollation AS oid FROM pg_catalog.pg_attribute a
+                    WHERE a.attcollation > 0 AND NOT a.attisdropped AND a.attnum > 0
+                UNION ALL SELECT i.indrelid, x.oid FROM pg_catalog.pg_index i,
+                    LATERAL pg_catalog.unnest(i.indcollation) AS x(oid) WHERE x.oid > 0
+                UNION ALL SELECT coalesce(w.ev_class, f.adrelid, k.conrelid), d.refobjid FROM pg_catalog.pg_depend d
+                    LEFT JOIN pg_catalog.pg_rewrite w ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND w.oid = d.objid
+                    LEFT JOIN pg_catalog.pg_attrdef f ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND f.oid = d.objid
+                    LEFT JOIN pg_catalog.pg_constraint k ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.oid = d.objid
+                    WHERE d.refclassid = 'pg_catalog.pg_collation'::pg_catalog.regclass) r
+            JOIN pg_catalog.pg_class c ON c.oid = r.relation AND c.relkind IN ('r', 'p', 'm', 'v', 'c', 'f')
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE {USER_NAMESPACE}
+            UNION ALL SELECT t.typcollation, n.nspname::text, t.typname::text
+            FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+            WHERE t.typtype = 'd' AND t.typcollation > 0 AND {USER_NAMESPACE}) u
          JOIN pg_catalog.pg_collation l ON l.oid = u.oid
-         JOIN pg_catalog.pg_class c ON c.oid = u.relation
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE l.collnamespace = 'pg_catalog'::pg_catalog.regnamespace AND l.collname NOT IN ('default', 'C', 'POSIX')
-            AND c.relkind IN ('r', 'p', 'm', 'v', 'c') AND {USER_NAMESPACE} ORDER BY 1, 2, 3"
+         ORDER BY 1, 3, 4"
     );
     let rows = session.query("reading the collations in use", &sql).await?;
     rows.iter()
         .map(|row| {
             Ok(CollationUse {
                 name: row.get("name")?,
+                of_libc: row.get("of_libc")?,
                 schema: row.get("schema")?,
                 used_by: row.get("used_by")?,
             })

@@ -1,0 +1,167 @@
+//! What the target answers to what the model of the source's schema asks for: things that no catalog lists, so that they can
+//! only be tried.
+//!
+//! Invariant: nothing is changed, and nothing is left set. A locale is tried by a setting that ends with its statement; a
+//! label provider by a label for a table that no server has, which fails one way or the other.
+
+use std::collections::BTreeSet;
+
+use super::super::Asked;
+use crate::pg::{Session, SqlError};
+use crate::schema::quote::{quote_ident, quote_literal};
+use crate::schema::{Definition, Object, Schema, TextSearchDictionary};
+
+/// What was asked for and is not there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers {
+    /// Locales of the C library that the target's machine lacks.
+    pub(crate) locales: BTreeSet<String>,
+    /// The server was built without ICU.
+    pub(crate) no_icu: bool,
+    /// The server's own objects whose privileges were changed on the source, as [`crate::schema::ChangedPrivileges`] has them.
+    pub(crate) of_server: BTreeSet<String>,
+    /// Providers of security labels that are not loaded.
+    pub(crate) providers: BTreeSet<String>,
+    /// Files of text search dictionaries; `None`: our role may not look.
+    pub(crate) search_files: Option<BTreeSet<String>>,
+}
+
+/// Asks: a statement for each locale, provider and changed object of the server's, in one round trip each kind; and at
+/// most four queries.
+pub(crate) async fn read(target: &Session, schema: &Schema, asked: Asked<'_>) -> Result<Answers, SqlError> {
+    let wanted_files = search_files(schema);
+    let (locales, no_icu, of_server, providers, search_files) = tokio::try_join!(
+        refused(target, "trying locales", locales(schema, asked), &["22023"], |locale| {
+            format!("SELECT pg_catalog.set_config('lc_monetary', {}, true)", quote_literal(locale))
+        }),
+        without_icu(target),
+        lacking(target, schema),
+        refused(target, "trying label providers", label_providers(schema, asked), &["22023"], |provider| {
+            format!("SECURITY LABEL FOR {} ON TABLE pg_catalog.\"no table\" IS NULL", quote_ident(provider))
+        }),
+        missing_files(target, &wanted_files),
+    )?;
+    Ok(Answers { locales, no_icu, of_server, providers, search_files })
+}
+
+/// The server's own objects whose privileges were changed on the source and which the target does not have.
+pub(crate) async fn lacking(target: &Session, schema: &Schema) -> Result<BTreeSet<String>, SqlError> {
+    // Each kind says in its own words that there is no such thing.
+    let states = ["42883", "42P01", "42704", "3F000"];
+    refused(target, "looking for the server's own objects", changed_of_server(schema), &states, present).await
+}
+
+/// A statement that fails where the object of this phrase is not there.
+fn present(phrase: &str) -> String {
+    let kinds = [
+        ("FUNCTION ", "regprocedure"),
+        ("PROCEDURE ", "regprocedure"),
+        ("TABLE ", "regclass"),
+        ("SEQUENCE ", "regclass"),
+        ("TYPE ", "regtype"),
+    ];
+    let cast = kinds.into_iter().find_map(|(word, kind)| Some((phrase.strip_prefix(word)?, kind)));
+    match cast {
+        Some((name, kind)) => format!("SELECT {}::pg_catalog.{kind}", quote_literal(name)),
+        None => "SELECT 1".to_owned(),
+    }
+}
+
+/// What of `items` the server refuses with this SQLSTATE.
+async fn refused(
+    target: &Session,
+    what: &str,
+    items: BTreeSet<String>,
+    states: &[&str],
+    statement: impl Fn(&str) -> String,
+) -> Result<BTreeSet<String>, SqlError> {
+    let statements: Vec<String> = items.iter().map(|item| statement(item)).collect();
+    let mut refused = BTreeSet::new();
+    for (item, result) in items.into_iter().zip(target.pipeline(what, &statements).await) {
+        match result {
+            Err(e) if e.is_broken() => return Err(e),
+            Err(e) if e.sqlstate.as_deref().is_some_and(|state| states.contains(&state)) => {
+                refused.insert(item);
+            }
+            // What fails for another reason says nothing of what was asked.
+            _ => {}
+        }
+    }
+    Ok(refused)
+}
+
+fn locales(schema: &Schema, asked: Asked<'_>) -> BTreeSet<String> {
+    let mut locales = BTreeSet::new();
+    for object in &schema.objects {
+        if let Definition::Collation(collation) = &object.definition
+            && collation.provider == "libc"
+        {
+            locales.extend(collation.collate.iter().chain(&collation.ctype).cloned());
+        }
+    }
+    if asked.makes_database {
+        locales.extend([schema.database.collate.clone(), schema.database.ctype.clone()]);
+    }
+    locales
+}
+
+fn label_providers(schema: &Schema, asked: Asked<'_>) -> BTreeSet<String> {
+    let mut providers = BTreeSet::new();
+    for object in &schema.objects {
+        if let Definition::SecurityLabels(labels) = &object.definition {
+            providers.extend(labels.labels.iter().map(|label| label.provider.clone()));
+        }
+    }
+    if asked.restore.create_database {
+        providers.extend(schema.database.labels.iter().map(|(provider, _)| provider.clone()));
+    }
+    providers
+}
+
+fn changed_of_server(schema: &Schema) -> BTreeSet<String> {
+    let phrase = |object: &Object| match &object.definition {
+        Definition::ChangedPrivileges(changed) if changed.of_server() => Some(changed.phrase.clone()),
+        _ => None,
+    };
+    schema.objects.iter().filter_map(phrase).collect()
+}
+
+fn search_files(schema: &Schema) -> BTreeSet<String> {
+    let dictionaries = schema.objects.iter().filter_map(|object| match &object.definition {
+        Definition::TextSearchDictionary(dictionary) => Some(dictionary),
+        _ => None,
+    });
+    dictionaries.flat_map(TextSearchDictionary::files).collect()
+}
+
+async fn without_icu(target: &Session) -> Result<bool, SqlError> {
+    // initdb knows all locales that ICU has; `unicode` is there without it.
+    let sql = "SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_collation WHERE collprovider = 'i' AND collname <> 'unicode') AS without";
+    let rows = target.query("looking for ICU", sql).await?;
+    rows.first().map_or(Ok(false), |row| row.get("without"))
+}
+
+/// Which of these files the server does not have; `None`: the role may not look.
+async fn missing_files(
+    target: &Session,
+    files: &BTreeSet<String>,
+) -> Result<Option<BTreeSet<String>>, SqlError> {
+    if files.is_empty() {
+        return Ok(Some(BTreeSet::new()));
+    }
+    let may = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_config()', 'EXECUTE')
+            AND pg_catalog.has_function_privilege('pg_catalog.pg_stat_file(text, boolean)', 'EXECUTE')
+            AND pg_catalog.pg_has_role('pg_read_server_files', 'USAGE') AS may";
+    let rows = target.query("reading the right to look for files", may).await?;
+    if !rows.first().map_or(Ok(false), |row| row.get::<bool>("may"))? {
+        return Ok(None);
+    }
+    let list: Vec<String> = files.iter().map(|file| format!("({})", quote_literal(file))).collect();
+    let sql = format!(
+        "SELECT f.name FROM (VALUES {}) AS f (name), pg_catalog.pg_config() c WHERE c.name = 'SHAREDIR'
+            AND (pg_catalog.pg_stat_file(c.setting || '/tsearch_data/' || f.name, true)).size IS NULL",
+        list.join(", ")
+    );
+    let rows = target.query("looking for files of dictionaries", &sql).await?;
+    rows.iter().map(|row| row.get("name")).collect::<Result<_, _>>().map(Some)
+}
