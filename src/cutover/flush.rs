@@ -42,9 +42,7 @@ pub async fn flush_lsn(source: &Session) -> Result<Lsn, CutoverError> {
 async fn read(source: &Session, function: &str) -> Result<Lsn, CutoverError> {
     const WHAT: &str = "reading the flush position";
     let sql = format!("SELECT pg_catalog.{function}()::text AS lsn");
-    let rows = source.query(WHAT, &sql).await.map_err(failed)?;
-    let text: String =
-        rows.first().map(|row| row.get("lsn")).transpose().map_err(failed)?.unwrap_or_default();
+    let text: String = source.value(WHAT, &sql).await.map_err(failed)?.unwrap_or_default();
     text.parse().map_err(|e| failed(SqlError::local(source.side, WHAT, format!("{e}"))))
 }
 

@@ -44,40 +44,32 @@ impl Catalogs<'_> {
     }
 }
 
-/// An object of any catalog from a row with `oid`, `nspname`, `name` and `owner`.
+/// An object from a row with `oid`, `nspname`, `name` and `owner`.
 pub(super) fn object(row: &Row, class: u32, definition: Definition) -> Result<Object, DumpError> {
-    Ok(Object {
-        address: Address::new(class, row.get("oid")?),
-        namespace: row.get("nspname")?,
-        name: row.get("name")?,
-        parent: None,
-        owner: row.get("owner")?,
-        acl: None,
-        comments: Vec::new(),
-        definition,
-    })
+    named(row, class, row.get("nspname")?, "name", definition)
 }
 
 /// An object of `pg_type` from a row with `oid`, `nspname`, `typname` and `owner`.
 pub(super) fn type_object(row: &Row, definition: Definition) -> Result<Object, DumpError> {
-    Ok(Object {
-        address: Address::new(class::TYPE, row.get("oid")?),
-        namespace: row.get("nspname")?,
-        name: row.get("typname")?,
-        parent: None,
-        owner: row.get("owner")?,
-        acl: None,
-        comments: Vec::new(),
-        definition,
-    })
+    named(row, class::TYPE, row.get("nspname")?, "typname", definition)
 }
 
 /// An object that lives in no schema, from a row with `oid`, `name` and `owner`.
 pub(super) fn unnamespaced(row: &Row, class: u32, definition: Definition) -> Result<Object, DumpError> {
+    named(row, class, None, "name", definition)
+}
+
+fn named(
+    row: &Row,
+    class: u32,
+    namespace: Option<String>,
+    column: &str,
+    definition: Definition,
+) -> Result<Object, DumpError> {
     Ok(Object {
         address: Address::new(class, row.get("oid")?),
-        namespace: None,
-        name: row.get("name")?,
+        namespace,
+        name: row.get(column)?,
         parent: None,
         owner: row.get("owner")?,
         acl: None,

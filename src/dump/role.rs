@@ -15,8 +15,7 @@ pub async fn read_roles(session: &Session) -> Result<(Vec<Role>, Vec<Membership>
     let c = Catalogs { session, version: session.version() };
     // Asked first: the right is checked when the query starts.
     let may = "SELECT has_table_privilege('pg_authid', 'SELECT') AS may";
-    let rows = c.query("reading the right to read passwords", may).await?;
-    let may = rows.first().map(|row| row.get::<bool>("may")).transpose()?.unwrap_or(false);
+    let may = c.session.value("reading the right to read passwords", may).await?.unwrap_or(false);
     let (catalog, password) = if may { ("pg_authid", "r.rolpassword") } else { ("pg_roles", "NULL::text") };
     let roles = format!(
         "SELECT r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin, r.rolreplication, \

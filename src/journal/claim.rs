@@ -26,6 +26,15 @@ fn holders(which: i32) -> String {
     )
 }
 
+/// What came of asking for the claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// This session has it.
+    Ours,
+    /// Another run has it, in this server process (`None`: it let go at the very end).
+    Theirs(Option<i32>),
+}
+
 /// The server process of another run that has the claim, if one still has it after some seconds: one that was killed
 /// lets go as soon as the server sees it.
 pub async fn claimed_by(target: &Session) -> Result<Option<i32>, JournalError> {
@@ -41,17 +50,19 @@ pub async fn claimed_by(target: &Session) -> Result<Option<i32>, JournalError> {
 /// The server process of another run that has the claim at this moment.
 pub async fn holder(target: &Session) -> Result<Option<i32>, JournalError> {
     let sql = format!("SELECT pid FROM {}", holders(1));
-    let rows = target.query("looking for another run", &sql).await?;
-    Ok(rows.first().map(|row| row.get("pid")).transpose()?)
+    Ok(target.value("looking for another run", &sql).await?)
 }
 
-/// Takes the claim for as long as this session lives, and ends what a killed run left at work; `false` where another
-/// run has it.
-pub async fn claim(target: &Session) -> Result<bool, JournalError> {
-    let sql = format!("SELECT pg_catalog.pg_try_advisory_lock({KEY}, 1) AS ours");
-    let rows = target.query("claiming the target", &sql).await?;
-    if !rows.first().map(|row| row.get("ours")).transpose()?.unwrap_or(false) {
-        return Ok(false);
+/// Takes the claim for as long as this session lives, and ends what a killed run left at work. A session that has just
+/// been closed, or whose client was killed, is given some seconds to let go of it.
+pub async fn claim(target: &Session) -> Result<Claim, JournalError> {
+    let mut tries = 0;
+    while !try_claim(target).await? {
+        tries += 1;
+        if tries > PATIENCE {
+            return Ok(Claim::Theirs(holder(target).await?));
+        }
+        tokio::time::sleep(PAUSE).await;
     }
     let end = format!("SELECT pg_catalog.pg_terminate_backend(pid) AS ended FROM {}", holders(2));
     for _ in 0..PATIENCE {
@@ -60,7 +71,12 @@ pub async fn claim(target: &Session) -> Result<bool, JournalError> {
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(true)
+    Ok(Claim::Ours)
+}
+
+async fn try_claim(target: &Session) -> Result<bool, JournalError> {
+    let sql = format!("SELECT pg_catalog.pg_try_advisory_lock({KEY}, 1) AS ours");
+    Ok(target.value("claiming the target", &sql).await?.unwrap_or(false))
 }
 
 #[cfg(test)]

@@ -24,14 +24,14 @@ pub struct Leftover {
 
 /// Reads the journal on `target`; `None` where there is none.
 pub async fn leftover(target: &Session) -> Result<Option<Leftover>, JournalError> {
-    let there = target
-        .query(
+    let there: bool = target
+        .value(
             "looking for a journal",
             "SELECT pg_catalog.to_regclass('_pg_migrator.migration') IS NOT NULL \
              AND pg_catalog.to_regclass('_pg_migrator.object') IS NOT NULL AS there",
         )
-        .await?;
-    let there: bool = there.first().map(|row| row.get("there")).transpose()?.unwrap_or(false);
+        .await?
+        .unwrap_or(false);
     if !there {
         return Ok(None);
     }

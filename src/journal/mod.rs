@@ -15,7 +15,7 @@ mod undo;
 
 use thiserror::Error;
 
-pub use claim::{PRESENCE, claim, claimed_by, holder};
+pub use claim::{Claim, PRESENCE, claim, claimed_by, holder};
 pub use leftover::{Leftover, leftover};
 pub use statements::{
     SCHEMA, drop_journal, objects_created, phase_entered, relation_done, task_done, task_failed,

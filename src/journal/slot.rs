@@ -54,8 +54,7 @@ pub async fn forget_slot(target: &Session, slot: &str) -> Result<(), JournalErro
     target.batch("forgetting the slot", &sql).await?;
     let sql = "SELECT NOT EXISTS (SELECT FROM _pg_migrator.slot) AND NOT EXISTS (SELECT FROM pg_catalog.pg_class \
                WHERE relnamespace = '_pg_migrator'::pg_catalog.regnamespace AND relkind = 'r' AND relname <> 'slot') AS last";
-    let rows = target.query("looking for what else the journal has", sql).await?;
-    if rows.first().map(|row| row.get("last")).transpose()?.unwrap_or(false) {
+    if target.value("looking for what else the journal has", sql).await?.unwrap_or(false) {
         target.batch("dropping the journal", super::drop_journal()).await?;
     }
     Ok(())
@@ -81,6 +80,5 @@ pub async fn recorded_slots(target: &Session) -> Result<Vec<SlotRecord>, Journal
 
 async fn there(target: &Session) -> Result<bool, JournalError> {
     let sql = "SELECT pg_catalog.to_regclass('_pg_migrator.slot') IS NOT NULL AS there";
-    let rows = target.query("looking for the journal's slots", sql).await?;
-    Ok(rows.first().map(|row| row.get("there")).transpose()?.unwrap_or(false))
+    Ok(target.value("looking for the journal's slots", sql).await?.unwrap_or(false))
 }

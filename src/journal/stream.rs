@@ -17,6 +17,13 @@ pub struct Progress {
     pub end_lsn: Lsn,
 }
 
+impl Progress {
+    /// Where the stream of all these lanes goes on: where the one furthest behind stands.
+    pub fn least(lanes: &[Progress]) -> Lsn {
+        lanes.iter().map(|lane| lane.end_lsn).min().unwrap_or_default()
+    }
+}
+
 /// An online migration in or after StreamApply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRecord {
@@ -68,8 +75,7 @@ pub fn lane_applied(name: &str, lane: usize, progress: Progress) -> String {
 /// The online migration of this name, if it has reached StreamApply.
 pub async fn stream_record(target: &Session, name: &str) -> Result<Option<StreamRecord>, JournalError> {
     let sql = "SELECT pg_catalog.to_regclass('_pg_migrator.lane') IS NOT NULL AS there";
-    let there = target.query("looking for a journal", sql).await?;
-    if !there.first().map(|row| row.get("there")).transpose()?.unwrap_or(false) {
+    if !target.value("looking for a journal", sql).await?.unwrap_or(false) {
         return Ok(None);
     }
     let sql = format!(
@@ -147,8 +153,7 @@ pub async fn cutover_requested(target: &Session, name: &str) -> Result<bool, Jou
         "SELECT cutover_requested IS NOT NULL AS asked FROM _pg_migrator.migration WHERE name = {}",
         quote_literal(name)
     );
-    let rows = target.query("looking for a request for cutover", &sql).await?;
-    Ok(rows.first().map(|row| row.get("asked")).transpose()?.unwrap_or(false))
+    Ok(target.value("looking for a request for cutover", &sql).await?.unwrap_or(false))
 }
 
 /// An earlier request for cutover no longer counts.

@@ -83,8 +83,7 @@ pub async fn forget_undo(target: &Session, record: &SourceUndo) -> Result<(), Jo
 /// All changes to sources that the target's journal knows, in the order in which they are to be taken back.
 pub async fn recorded_undos(target: &Session) -> Result<Vec<SourceUndo>, JournalError> {
     let sql = "SELECT pg_catalog.to_regclass('_pg_migrator.undo') IS NOT NULL AS there";
-    let rows = target.query("looking for changes to the source", sql).await?;
-    if !rows.first().map(|row| row.get("there")).transpose()?.unwrap_or(false) {
+    if !target.value("looking for changes to the source", sql).await?.unwrap_or(false) {
         return Ok(Vec::new());
     }
     let sql = "SELECT migration, kind, object, undo, system_identifier, database, since FROM _pg_migrator.undo \

@@ -13,7 +13,7 @@ use crate::config::Filter;
 use crate::cutover::{CutoverError, fence, resume, subscription};
 use crate::dump::{self, DumpError};
 use crate::error::ExitCode;
-use crate::journal::{self, JournalError, Leftover, SlotRecord};
+use crate::journal::{self, Claim, JournalError, Leftover, SlotRecord};
 use crate::pg::{BEGIN_READER, ConnectError, Param, Server, Session, SqlError};
 use crate::progress::{Event, Reporter};
 use crate::schema::drop::drop_plan;
@@ -173,13 +173,9 @@ pub async fn run(config: Cleanup, reporter: &Reporter) -> Result<Cleaned, Cleanu
 
 /// Takes the target for this session, or says who has it.
 pub(super) async fn claim(target: &Session) -> Result<(), CleanupError> {
-    if journal::claim(target).await? {
-        return Ok(());
-    }
-    // A run that was killed lets go within seconds.
-    match journal::claimed_by(target).await? {
-        None if journal::claim(target).await? => Ok(()),
-        pid => Err(CleanupError::UnderWay(pid)),
+    match journal::claim(target).await? {
+        Claim::Ours => Ok(()),
+        Claim::Theirs(pid) => Err(CleanupError::UnderWay(pid)),
     }
 }
 
@@ -367,8 +363,7 @@ async fn resume_objects(
     story: &mut Story<'_>,
 ) -> Result<(), CleanupError> {
     let sql = "SELECT pg_catalog.to_regclass('_pg_migrator.suspended') IS NOT NULL AS there";
-    let rows = target.query("looking for what is suspended", sql).await?;
-    if !rows.first().map(|row| row.get("there")).transpose()?.unwrap_or(false) {
+    if !target.value("looking for what is suspended", sql).await?.unwrap_or(false) {
         return Ok(());
     }
     let resumed = resume::suspended(target, &config.subscription_name).await?;
@@ -446,8 +441,7 @@ fn made_by(leftover: &Leftover, source: &Schema, large_objects: &HashSet<u32>, s
 /// The source's large objects, where the migration takes these.
 async fn copied_large_objects(source: &Session, target: &Session) -> Result<HashSet<u32>, SqlError> {
     let sql = "SELECT EXISTS (SELECT FROM _pg_migrator.task WHERE kind = 'BLOBS') AS taken";
-    let rows = target.query("reading the journal's tasks", sql).await?;
-    if !rows.first().map(|row| row.get("taken")).transpose()?.unwrap_or(false) {
+    if !target.value("reading the journal's tasks", sql).await?.unwrap_or(false) {
         return Ok(HashSet::new());
     }
     let sql = "SELECT oid FROM pg_catalog.pg_largeobject_metadata";

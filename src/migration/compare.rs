@@ -23,10 +23,10 @@ pub async fn run(
     let session = source.connect().await?;
     session.batch("beginning to read the schema", BEGIN_READER).await?;
     let schema = dump::read(&session, filter).await?;
-    let rows = session
-        .query("reading the source's encoding", "SELECT pg_catalog.current_setting('server_encoding') AS e")
-        .await?;
-    let encoding: String = rows.first().map(|row| row.get("e")).transpose()?.unwrap_or_default();
+    let encoding: String = session
+        .value("reading the source's encoding", "SELECT pg_catalog.current_setting('server_encoding') AS e")
+        .await?
+        .unwrap_or_default();
     // The locks keep the tables as they are while they are read.
     let reports = verify::run(source, target, &encoding, &schema, jobs).await?;
     session.batch("ending the reading of the schema", "ROLLBACK").await?;

@@ -15,7 +15,7 @@ use crate::progress::{Phase, Summary};
 use crate::restore::RestoreError;
 use crate::snapshot::SlotError;
 use crate::stream::StreamError;
-use crate::validate::Report;
+use crate::validate::{Finding, Report};
 use crate::verify::VerifyError;
 
 /// A migration that did not reach its end.
@@ -144,6 +144,13 @@ fn left_by(phase: Phase) -> &'static str {
         "the slot and the journal stay, and the same command goes on"
     } else {
         "nothing is left on the source, and the same command clears the target and starts over"
+    }
+}
+
+/// One finding is enough to refuse.
+impl From<Finding> for Error {
+    fn from(finding: Finding) -> Self {
+        Error::Refused(Box::new(Report::from(finding)))
     }
 }
 

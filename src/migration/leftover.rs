@@ -5,10 +5,10 @@
 
 use std::collections::HashSet;
 
-use super::Config;
+use super::{Config, Error};
 use crate::config::Filter;
 use crate::error::Side;
-use crate::journal::{self, Leftover};
+use crate::journal::{self, Claim, Leftover};
 use crate::lsn::Lsn;
 use crate::pg::{BEGIN_READER, Session, SqlError};
 use crate::schema::{Address, Definition, Object, RenderOptions, Schema, Section, class, order};
@@ -17,21 +17,20 @@ use crate::{dump, journal::Origin};
 
 /// Who the source is: its system identifier and database.
 pub(super) async fn source_identity(source: &Session) -> Result<(String, String), SqlError> {
-    let rows = source
-        .query("reading the database's name", "SELECT pg_catalog.current_database()::text AS name")
-        .await?;
-    let database: String = rows.first().map(|row| row.get("name")).transpose()?.unwrap_or_default();
+    let database: String = source
+        .value("reading the database's name", "SELECT pg_catalog.current_database()::text AS name")
+        .await?
+        .unwrap_or_default();
     // A role without the right to read it can still migrate; the journal then tells sources apart by name alone.
     // Asked first: an error would end the transaction that holds the snapshot.
     let sql = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') AS may";
-    let rows = source.query("reading the right to read the system identifier", sql).await?;
-    let may: bool = rows.first().map(|row| row.get("may")).transpose()?.unwrap_or(false);
+    let may: bool =
+        source.value("reading the right to read the system identifier", sql).await?.unwrap_or(false);
     if !may {
         return Ok(("unknown".to_owned(), database));
     }
     let sql = "SELECT system_identifier::text AS id FROM pg_catalog.pg_control_system()";
-    let rows = source.query("reading the system identifier", sql).await?;
-    let identifier = rows.first().map(|row| row.get("id")).transpose()?.unwrap_or_default();
+    let identifier = source.value("reading the system identifier", sql).await?.unwrap_or_default();
     Ok((identifier, database))
 }
 
@@ -122,8 +121,19 @@ async fn examine(config: &Config, source: &Session, target: &Session) -> Result<
     ))
 }
 
+/// Takes the target for this session.
+///
+/// # Errors
+/// [`Error::Refused`] where another run has it.
+pub(super) async fn claim(target: &Session) -> Result<(), Error> {
+    match journal::claim(target).await? {
+        Claim::Ours => Ok(()),
+        Claim::Theirs(pid) => Err(under_way(pid).into()),
+    }
+}
+
 /// Two runs would take each other's work for an interrupted run's.
-pub(super) fn under_way(pid: Option<i32>) -> Finding {
+fn under_way(pid: Option<i32>) -> Finding {
     let finding =
         Finding::error("migration-under-way", "another run of a migration into this database is under way");
     let finding = finding.on(Side::Target).about("schema _pg_migrator".to_owned());
@@ -292,8 +302,7 @@ pub(super) async fn origin(
     let (system_identifier, database) = source_identity(source).await?;
     let sql = "SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
                ELSE pg_catalog.pg_current_wal_lsn() END)::text AS lsn";
-    let rows = source.query("reading the WAL position", sql).await?;
-    let lsn: Option<String> = rows.first().map(|row| row.get("lsn")).transpose()?.flatten();
+    let lsn: Option<String> = source.value("reading the WAL position", sql).await?.flatten();
     let lsn = consistent_point.map(|lsn| lsn.to_string()).or(lsn);
     Ok(Origin {
         name: config.subscription_name.clone(),

@@ -55,19 +55,32 @@ pub(super) async fn order_steps(
     target: &Session,
     tracker: &Tracker,
 ) -> Result<Vec<Step>, Error> {
-    let options = render_options(config, target).await?;
+    let (current_user, superuser) = role(target).await?;
+    let options = render_options(config, target, current_user);
     let order::Plan { mut steps, ignored } = order::plan_with_report(schema, &options);
     for order::Ignored { object, message } in ignored {
         tracker.reporter.emit(Event::Warning { object, message });
     }
-    leave_servers_privileges(schema, target, &mut steps).await?;
+    leave_servers_privileges(schema, target, superuser, &mut steps).await?;
     Ok(steps)
 }
 
-async fn is_superuser(target: &Session) -> Result<bool, Error> {
-    let sql = "SELECT pg_catalog.current_setting('is_superuser') = 'on' AS super";
+fn render_options(config: &Config, target: &Session, current_user: String) -> RenderOptions {
+    RenderOptions {
+        no_owner: config.restore.no_owner,
+        no_privileges: config.restore.no_privileges,
+        no_tablespaces: config.restore.no_tablespaces,
+        current_user: Some(current_user),
+        target_version: Some(target.version()),
+    }
+}
+
+/// The role that works on the target, and whether it is a superuser.
+async fn role(target: &Session) -> Result<(String, bool), Error> {
+    let sql = "SELECT CURRENT_USER::text AS name, pg_catalog.current_setting('is_superuser') = 'on' AS super";
     let rows = target.query("reading the role", sql).await?;
-    Ok(rows.first().map(|row| row.get("super")).transpose()?.unwrap_or(false))
+    let Some(row) = rows.first() else { return Ok((String::new(), false)) };
+    Ok((row.get("name")?, row.get("super")?))
 }
 
 /// Takes out what changes privileges on objects that are the server's own: of those that the target lacks, and of all where
@@ -75,9 +88,10 @@ async fn is_superuser(target: &Session) -> Result<bool, Error> {
 async fn leave_servers_privileges(
     schema: &Schema,
     target: &Session,
+    superuser: bool,
     steps: &mut [Step],
 ) -> Result<(), Error> {
-    let (superuser, lacking) = (is_superuser(target).await?, lacking_of_server(target, schema).await?);
+    let lacking = lacking_of_server(target, schema).await?;
     let left = |object: &&Object| match &object.definition {
         Definition::ChangedPrivileges(c) => c.of_server() && (!superuser || lacking.contains(&c.phrase)),
         _ => false,
@@ -85,21 +99,6 @@ async fn leave_servers_privileges(
     let left: HashSet<Address> = schema.objects.iter().filter(left).map(|o| o.address).collect();
     steps.iter_mut().filter(|s| left.contains(&s.address)).for_each(|s| s.acl.clear());
     Ok(())
-}
-
-async fn render_options(config: &Config, target: &Session) -> Result<RenderOptions, Error> {
-    Ok(RenderOptions {
-        no_owner: config.restore.no_owner,
-        no_privileges: config.restore.no_privileges,
-        no_tablespaces: config.restore.no_tablespaces,
-        current_user: Some(current_user(target).await?),
-        target_version: Some(target.version()),
-    })
-}
-
-async fn current_user(target: &Session) -> Result<String, Error> {
-    let rows = target.query("reading the role", "SELECT CURRENT_USER::text AS name").await?;
-    Ok(rows.first().map(|row| row.get("name")).transpose()?.unwrap_or_default())
 }
 
 /// Restore, to its end; the snapshot is released. Returns the session that holds the claim on the target. `Err` holds an interrupt too.
@@ -136,7 +135,7 @@ pub(super) async fn restore(
         Outcome::Interrupted(totals) => Err(super::interrupted(tracker, totals)),
         Outcome::Done(mut totals) => {
             if config.restore.create_database {
-                let options = render_options(config, &target).await?;
+                let options = render_options(config, &target, role(&target).await?.0);
                 let failed =
                     database::set_properties(config, &schema.database, &target, &options, tracker).await?;
                 totals.failed.extend(failed);
@@ -161,9 +160,7 @@ async fn begin(
     clear: bool,
     origin: &Origin,
 ) -> Result<(), Error> {
-    if !journal::claim(target).await? {
-        return Err(Error::Refused(Box::new(Report::from(leftover::under_way(None)))));
-    }
+    leftover::claim(target).await?;
     if config.restore.roles {
         roles::create_missing(snapshot.session(), target, tracker).await?;
     }

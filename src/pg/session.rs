@@ -79,6 +79,12 @@ impl Session {
         self.query_with(what, sql, &[]).await
     }
 
+    /// The first column of the first row of a query; `None`: there is no row.
+    pub async fn value<T: for<'a> FromSql<'a>>(&self, what: &str, sql: &str) -> Result<Option<T>, SqlError> {
+        let rows = self.query(what, sql).await?;
+        rows.first().map(|row| row.row.try_get(0).map_err(|e| SqlError::new(self.side, what, &e))).transpose()
+    }
+
     /// [`Session::query`] with parameters.
     pub async fn query_with(
         &self,

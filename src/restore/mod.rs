@@ -114,11 +114,11 @@ async fn prepare(input: Input<'_>) -> Result<Run, RestoreError> {
     let sizes = copy::sizes(input.snapshot_session, input.schema).await?;
     let split_bytes = input.options.split_bytes;
     let slicing = copy::slicing(input.snapshot_session, input.schema, &sizes, split_bytes).await?;
-    let rows = input
+    let encoding: String = input
         .snapshot_session
-        .query("reading the source's encoding", "SELECT pg_catalog.current_setting('server_encoding') AS e")
-        .await?;
-    let encoding: String = rows.first().map(|row| row.get("e")).transpose()?.unwrap_or_default();
+        .value("reading the source's encoding", "SELECT pg_catalog.current_setting('server_encoding') AS e")
+        .await?
+        .unwrap_or_default();
     let statistics = match input.target_session.version() {
         statistics::TAKES_STATISTICS.. if input.options.carry_statistics => {
             statistics::read(input.snapshot_session, input.schema).await?

@@ -157,6 +157,17 @@ pub struct Schema {
     pub bridged: Vec<bridge::Bridged>,
 }
 
+impl Schema {
+    /// Its tables, foreign and partitioned ones too, by address.
+    pub fn tables(&self) -> HashMap<Address, &Table> {
+        let tables = self.objects.iter().filter_map(|o| match &o.definition {
+            Definition::Table(table) => Some((o.address, table)),
+            _ => None,
+        });
+        tables.collect()
+    }
+}
+
 /// An object in the source that this version of the tool does not carry.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Unsupported {

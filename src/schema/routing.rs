@@ -6,18 +6,11 @@
 
 use std::collections::HashMap;
 
-use super::{Address, Definition, Schema, Table};
+use super::{Address, Schema, Table};
 
 /// By partition with rows of its own: the partitioned table to send them through.
 pub fn routed(schema: &Schema) -> HashMap<Address, Address> {
-    let tables: HashMap<Address, &Table> = schema
-        .objects
-        .iter()
-        .filter_map(|o| match &o.definition {
-            Definition::Table(table) => Some((o.address, table)),
-            _ => None,
-        })
-        .collect();
+    let tables = schema.tables();
     let parent = |table: &Table| table.partition_of.as_ref().map(|p| p.parent.address);
     let mut routed = HashMap::new();
     for (&leaf, table) in &tables {
@@ -34,7 +27,7 @@ pub fn routed(schema: &Schema) -> HashMap<Address, Address> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Object, PartitionOf, Relative};
+    use super::super::{Definition, Object, PartitionOf, Relative};
     use super::*;
 
     fn object(oid: u32, parent: Option<u32>, hash_differs: bool) -> Object {

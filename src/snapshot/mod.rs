@@ -28,9 +28,10 @@ impl Snapshot {
     /// # Errors
     /// [`SqlError`] when the source refuses, or when the connection breaks.
     pub async fn export(session: Session) -> Result<Self, SqlError> {
-        let rows =
-            session.query("exporting a snapshot", "SELECT pg_catalog.pg_export_snapshot() AS id").await?;
-        let id: String = rows.first().map(|row| row.get("id")).transpose()?.unwrap_or_default();
+        let id: String = session
+            .value("exporting a snapshot", "SELECT pg_catalog.pg_export_snapshot() AS id")
+            .await?
+            .unwrap_or_default();
         Ok(Snapshot { session, id })
     }
 

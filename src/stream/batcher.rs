@@ -177,7 +177,7 @@ impl Batcher {
             open: None,
             last_commit: Lsn::ZERO,
             quiet: Lsn::ZERO,
-            settled: lanes.iter().map(|lane| lane.end_lsn).min().unwrap_or_default(),
+            settled: Progress::least(lanes),
         }
     }
 
@@ -207,11 +207,6 @@ impl Batcher {
     /// Whether whole transactions, empty ones too, wait to be taken.
     pub fn has_ready(&self) -> bool {
         !self.closed.is_empty() || self.pending.ends.is_some()
-    }
-
-    /// Whether a transaction is under way of which something was collected: it may have been taken in part.
-    pub fn is_inside(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.collected && open.fate == Fate::Collect)
     }
 
     /// Whether so much was collected that [`Batcher::take`] is due.

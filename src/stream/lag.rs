@@ -49,11 +49,6 @@ impl Meter {
         Meter { threshold, last: None, caught_up: false }
     }
 
-    /// Whether lag was under the threshold at the last sample.
-    pub fn is_caught_up(&self) -> bool {
-        self.caught_up
-    }
-
     /// Takes a sample: the figures, and whether the threshold was crossed.
     pub fn take(&mut self, sample: Sample) -> (Lag, Option<Turn>) {
         let lag_bytes = sample.source.since(sample.applied);

@@ -65,7 +65,7 @@ pub async fn run(
     orders: watch::Receiver<Order>,
     status: Arc<Status>,
 ) -> Result<(), StreamError> {
-    let start = input.lanes.iter().map(|lane| lane.end_lsn).min().unwrap_or_default();
+    let start = Progress::least(&input.lanes);
     let (mut wire, encoding) = connect(&input.source).await?;
     let setup = ApplySetup {
         name: input.name.clone(),
@@ -234,11 +234,7 @@ impl Applying {
     /// Counts what was done once its transaction is complete.
     fn count(&mut self, applied: Applied, ends: bool) {
         let mut sum = self.inside.take().unwrap_or_default();
-        sum.inserts += applied.inserts;
-        sum.updates += applied.updates;
-        sum.deletes += applied.deletes;
-        sum.truncates += applied.truncates;
-        sum.missing.extend(applied.missing);
+        sum.add(applied);
         if !ends {
             self.inside = Some(sum);
             return;

@@ -138,26 +138,25 @@ fn room(source: &Replication, provider: Option<Provider>, online: Online<'_>, ou
 
 /// What may make the source drop WAL that the slot needs, and what the slot's WAL may do to the source.
 fn loss(source: &Replication, provider: Option<Provider>, online: Online<'_>, out: &mut Vec<Finding>) {
-    let keep = setting(source, "max_slot_wal_keep_size");
-    if !matches!(keep, "" | "-1") {
-        out.push(
-            Finding::warning(
-                "slot-may-be-lost",
-                format!("max_slot_wal_keep_size is {keep}: a slot that holds back more WAL than that is invalidated, and the migration has to start anew"),
-            )
-            .mend(providers::setting(provider, "max_slot_wal_keep_size", "-1", "and reload, until the migration is done")),
-        );
-    }
-    let idle = setting(source, "idle_replication_slot_timeout");
-    if !matches!(idle, "" | "0") {
-        out.push(
-            Finding::warning(
-                "slot-may-be-lost",
-                format!("idle_replication_slot_timeout is {idle}: nobody reads the slot while tables are copied, and a copy that takes longer loses it"),
-            )
-            .mend(providers::setting(provider, "idle_replication_slot_timeout", "0", "and reload, until the migration is done")),
-        );
-    }
+    let mut told = |name: &str, off: &str, follows: &str| {
+        let value = setting(source, name);
+        if !value.is_empty() && value != off {
+            let remedy = providers::setting(provider, name, off, "and reload, until the migration is done");
+            out.push(
+                Finding::warning("slot-may-be-lost", format!("{name} is {value}: {follows}")).mend(remedy),
+            );
+        }
+    };
+    told(
+        "max_slot_wal_keep_size",
+        "-1",
+        "a slot that holds back more WAL than that is invalidated, and the migration has to start anew",
+    );
+    told(
+        "idle_replication_slot_timeout",
+        "0",
+        "nobody reads the slot while tables are copied, and a copy that takes longer loses it",
+    );
     if let Some(bytes) = source.wal_bytes {
         let guard = match online.options.max_slot_wal_bytes {
             Some(_) => String::new(),

@@ -233,3 +233,16 @@ fn a_second_run_knows_the_work_of_the_first_across_versions() {
         pair.offline().run().expect_code(4).expect_said(&["public.m", "boom"]);
     }
 }
+
+#[test]
+fn a_session_that_is_about_to_end_may_still_hold_the_claim() {
+    // As that of `--drop-target-first`, which has taken an earlier migration back, or of a run that was killed.
+    let pair = pair_with(15, 15, "CREATE TABLE t AS SELECT 1 AS a");
+    let held = pair.target.hold("SELECT pg_advisory_lock(1885826409, 1)");
+    let mut running = pair.offline().spawn();
+    running.wait_for("Restore: started");
+    std::thread::sleep(Duration::from_millis(300));
+    drop(held);
+    running.wait().expect_code(0);
+    assert_same(&pair.source, &pair.target);
+}

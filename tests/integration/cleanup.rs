@@ -160,7 +160,7 @@ async fn what_is_not_its_own_is_not_touched() {
     broken_off(&source, &target, &slot).await;
     // Another run has the target.
     let t = server(Side::Target, &target).connect().await.unwrap();
-    assert!(journal::claim(&t).await.unwrap());
+    assert_eq!(journal::claim(&t).await.unwrap(), journal::Claim::Ours);
     let error = clean(asked(&source, &target)).await.unwrap_err();
     assert!(matches!(error, CleanupError::UnderWay(Some(_))), "{error}");
     assert_eq!(error.exit_code(), ExitCode::OperatorMustAct);

@@ -136,11 +136,11 @@ impl Pair {
             while batcher.is_full()
                 && let Some(batch) = batcher.take()
             {
-                add(all, applier.apply(batch, false).await?);
+                all.add(applier.apply(batch, false).await?);
             }
         }
         while let Some(batch) = batcher.take() {
-            add(all, applier.apply(batch, true).await?);
+            all.add(applier.apply(batch, true).await?);
         }
         Ok(())
     }
@@ -174,13 +174,4 @@ impl Drop for Pair {
         self.applier = None;
         let _ = self.source.try_psql(&format!("SELECT pg_drop_replication_slot('{}')", self.slot));
     }
-}
-
-fn add(all: &mut Applied, more: Applied) {
-    all.inserts += more.inserts;
-    all.updates += more.updates;
-    all.deletes += more.deletes;
-    all.truncates += more.truncates;
-    all.serial += more.serial;
-    all.missing.extend(more.missing);
 }

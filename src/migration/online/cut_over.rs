@@ -10,7 +10,7 @@ use super::links::{Links, slot_state};
 use crate::config::OnlineOptions;
 use crate::cutover::summary::{self, LateWrites, Outcome};
 use crate::cutover::{self, CutoverError, Fence, fence, subscription};
-use crate::journal;
+use crate::journal::{self, Progress};
 use crate::lsn::Lsn;
 use crate::migration::tracker::Tracker;
 use crate::migration::{Config, Error, leftover};
@@ -35,12 +35,6 @@ pub(super) struct Request {
 impl Request {
     pub fn by(by: &'static str) -> Self {
         Request { by, at: Instant::now() }
-    }
-}
-
-impl Default for Request {
-    fn default() -> Self {
-        Request::by("")
     }
 }
 
@@ -243,7 +237,7 @@ pub(super) async fn finish_interrupted(
     let message = "the source was drained and its slot dropped by an earlier run: finishing".to_owned();
     reporter.emit(Event::Note { message });
     let step = Step { config, online, links, reporter };
-    let at = links.record.lanes.iter().map(|lane| lane.end_lsn).min().unwrap_or_default();
+    let at = Progress::least(&links.record.lanes);
     let lower_fence = fence::standing(&links.target, &config.subscription_name).await?;
     let (kept, next_steps) = step.finish(at, Outcome { lower_fence, ..Outcome::default() }).await?;
     Ok(Some(StreamSummary { final_lsn: at, kept_subscription: kept, next_steps, ..StreamSummary::default() }))

@@ -14,7 +14,7 @@ use super::links::{Links, slot_state};
 use crate::config::OnlineOptions;
 use crate::cutover::subscription::{self, Made, Make};
 use crate::cutover::{RedactedConnInfo, subscription_conninfo};
-use crate::journal;
+use crate::journal::{self, Progress};
 use crate::lsn::Lsn;
 use crate::migration::tracker::Tracker;
 use crate::migration::{Config, Error, first_interrupt};
@@ -101,15 +101,15 @@ pub(super) async fn follow(
         let outcome = async {
             settle(config, online, &links, &reporter).await?;
             if !std::mem::replace(&mut begun, true) {
-                let lsn = links.record.lanes.iter().map(|lane| lane.end_lsn).min().unwrap_or_default();
+                let lsn = Progress::least(&links.record.lanes);
                 reporter.emit(Event::StreamStarted { lsn, resumed });
             }
             let mut running = Running::start(config, online, &links, &status, &reporter);
             let mut live = Live { config, online, links: &links, meter: &mut meter, reporter: &reporter };
-            if request.is_none() {
-                request = Some(live.until_asked(&mut running, shutdown).await?);
-            }
-            let asked = request.clone().unwrap_or_default();
+            let asked = match &request {
+                Some(asked) => asked.clone(),
+                None => request.insert(live.until_asked(&mut running, shutdown).await?).clone(),
+            };
             cut_over::cut_over(config, online, tracker, &links, &mut running, asked).await
         }
         .await;
@@ -215,13 +215,13 @@ impl Live<'_> {
         let status = &running.status;
         let changes =
             status.inserts.get() + status.updates.get() + status.deletes.get() + status.truncates.get();
-        let start = self.links.record.lanes.iter().map(|lane| lane.end_lsn).min().unwrap_or_default();
+        let start = Progress::least(&self.links.record.lanes);
         let (lag, turn) = self.meter.take(Sample {
             at,
             source: slot.flush,
             received: status.received.get().max(start),
             applied: status.applied.get().max(start),
-            confirmed: status.confirmed.get().max(Lsn::ZERO),
+            confirmed: status.confirmed.get(),
             changes,
             slot_wal: slot.held,
         });

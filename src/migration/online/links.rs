@@ -10,7 +10,7 @@ use crate::lsn::Lsn;
 use crate::migration::{Config, Error, leftover};
 use crate::pg::{Session, SqlError};
 use crate::schema::quote::{qualified, quote_literal};
-use crate::validate::{Finding, Report};
+use crate::validate::Finding;
 
 /// Sessions of the state machine itself.
 pub(super) struct Links {
@@ -46,12 +46,7 @@ impl Links {
     /// New sessions, with a new claim.
     pub async fn again(config: &Config) -> Result<Links, Error> {
         let target = config.target.connect().await?;
-        if !journal::claim(&target).await? {
-            let pid = journal::claimed_by(&target).await?;
-            if pid.is_some() || !journal::claim(&target).await? {
-                return Err(Error::Refused(Box::new(Report::from(leftover::under_way(pid)))));
-            }
-        }
+        leftover::claim(&target).await?;
         Links::claimed(config, target).await
     }
 }
@@ -62,9 +57,7 @@ async fn record(target: &Session, name: &str) -> Result<StreamRecord, Error> {
         let text = format!("the journal of migration {name:?} is gone");
         let finding = Finding::error("journal-gone", text).on(Side::Target);
         let finding = finding.about("schema _pg_migrator".to_owned());
-        Error::Refused(Box::new(Report::from(
-            finding.mend("someone dropped it while the migration ran: start over with --drop-target-first"),
-        )))
+        finding.mend("someone dropped it while the migration ran: start over with --drop-target-first").into()
     })
 }
 
@@ -112,7 +105,7 @@ pub(super) async fn same_migration(
     let refuse = |text: String, remedy: &str| {
         let finding = Finding::error("journal-of-another-migration", text).on(Side::Target);
         let finding = finding.about("schema _pg_migrator".to_owned()).mend(remedy);
-        Err(Error::Refused(Box::new(Report::from(finding))))
+        Err(finding.into())
     };
     let (system_identifier, database) = leftover::source_identity(&links.source).await?;
     if let Some(found) = journal::leftover(&links.target).await?

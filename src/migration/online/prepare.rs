@@ -23,7 +23,7 @@ use crate::progress::{Event, Phase};
 use crate::restore::Totals;
 use crate::schema::bridge;
 use crate::snapshot::{self, ReplicationSlot, Snapshot};
-use crate::validate::{Finding, Report};
+use crate::validate::Finding;
 
 /// How long leaving nothing behind may take, once the migration has failed or was interrupted.
 const TIDY: Duration = Duration::from_secs(20);
@@ -111,9 +111,7 @@ async fn prepare(
     if config.restore.drop_target_first {
         forget_earlier(config, &target, tracker).await?;
     }
-    if !journal::claim(&target).await? {
-        return Err(Error::Refused(Box::new(Report::from(leftover::under_way(None)))));
-    }
+    leftover::claim(&target).await?;
     clear_way(online, &source, &target, tracker).await?;
     if online.create_publication {
         let (publication, name) = (&online.publication, &config.subscription_name);
@@ -143,7 +141,7 @@ async fn prepare(
     bridge::cross(&mut schema, target.version());
     let uncovered = snapshot::uncovered(&reader, &online.publication, &schema).await?;
     if let Some(finding) = Finding::made_meanwhile(&online.publication, &uncovered) {
-        return Err(Error::Refused(Box::new(Report::from(finding))));
+        return Err(finding.into());
     }
     let steps = under_snapshot::order_steps(config, &schema, &target, tracker).await?;
     let snapshot = Snapshot::adopt(reader, slot.snapshot().to_owned());
@@ -244,12 +242,7 @@ pub(super) async fn resume(
         return Ok(None);
     }
     tracker.enter(Phase::Validate);
-    if let Some(pid) = journal::claimed_by(&target).await? {
-        return Err(Error::Refused(Box::new(Report::from(leftover::under_way(Some(pid))))));
-    }
-    if !journal::claim(&target).await? {
-        return Err(Error::Refused(Box::new(Report::from(leftover::under_way(None)))));
-    }
+    leftover::claim(&target).await?;
     let links = Links { resumed: true, ..Links::claimed(config, target).await? };
     links::same_migration(config, online, &links).await?;
     Ok(Some(links))

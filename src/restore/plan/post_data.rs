@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::{BATCH_STEPS, Planner, SMALL_TABLE_BYTES, Work, index_table};
 use crate::restore::scheduler::{Node, TaskId};
 use crate::schema::script::fires_events;
-use crate::schema::{Address, Definition, LockNeed, Schema, Section, Step, Table, TableKind};
+use crate::schema::{Address, Definition, LockNeed, Schema, Section, Step, TableKind};
 
 impl Planner<'_> {
     pub(super) fn post_data(&mut self) {
@@ -313,26 +313,16 @@ fn levels(steps: &[Step], left: &[usize], heavy: &HashSet<usize>) -> HashMap<usi
 /// `ANALYZE` of one samples its children, and from 18 on analyzes them unless told `ONLY`. Inside a bundle's
 /// transaction that would wait for another bundle's, which may wait for this one.
 pub(super) fn inheritance_parents(schema: &Schema) -> BTreeMap<Address, String> {
-    let tables = schema.objects.iter().filter_map(|o| match &o.definition {
-        Definition::Table(table) => Some(table),
-        _ => None,
-    });
     let ours: HashSet<Address> = schema.objects.iter().map(|o| o.address).collect();
-    let parents = tables.flat_map(|t| &t.inherits).filter(|parent| ours.contains(&parent.address));
+    let tables = schema.tables();
+    let parents = tables.values().flat_map(|t| &t.inherits).filter(|parent| ours.contains(&parent.address));
     parents.map(|parent| (parent.address, parent.name.clone())).collect()
 }
 
 /// Tables below which a foreign table stands, however far: `ANALYZE` of one would fetch rows from the foreign server,
 /// which may not even be within the target's reach. Autovacuum decides about these later.
 fn above_foreign_tables(schema: &Schema) -> HashSet<Address> {
-    let tables: HashMap<Address, &Table> = schema
-        .objects
-        .iter()
-        .filter_map(|o| match &o.definition {
-            Definition::Table(table) => Some((o.address, table)),
-            _ => None,
-        })
-        .collect();
+    let tables = schema.tables();
     let foreign = tables.values().filter(|t| t.kind == TableKind::Foreign);
     let mut todo: Vec<Address> = foreign.flat_map(|t| t.parents()).map(|p| p.address).collect();
     let mut above = HashSet::new();

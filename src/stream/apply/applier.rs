@@ -115,9 +115,7 @@ impl Applier {
         }
         if self.dirty && !self.open {
             self.usable = false;
-            let name = self.setup.name.clone();
-            session::flush(self.lane()?.wire(), &name).await?;
-            self.dirty = false;
+            self.flush().await?;
             self.usable = true;
         }
         Ok(())
@@ -142,6 +140,13 @@ impl Applier {
         self.lanes.first_mut().ok_or(ApplyError::Unusable)
     }
 
+    async fn flush(&mut self) -> Result<(), ApplyError> {
+        let name = self.setup.name.clone();
+        session::flush(self.lane()?.wire(), &name).await?;
+        self.dirty = false;
+        Ok(())
+    }
+
     async fn run(&mut self, batch: &Batch, durable: bool, applied: &mut Applied) -> Result<(), ApplyError> {
         self.map(batch).await?;
         let fresh = !self.open;
@@ -162,9 +167,7 @@ impl Applier {
         }
         if fresh && batch.ends.is_none() && self.dirty {
             // The transaction may stay open for long; what was committed before it must not wait for that.
-            let name = self.setup.name.clone();
-            session::flush(self.lane()?.wire(), &name).await?;
-            self.dirty = false;
+            self.flush().await?;
         }
         let mut tries = 1;
         loop {
@@ -421,11 +424,7 @@ fn truncated<'a>(
     targets: &'a Targets,
     relations: &[Arc<Relation>],
 ) -> Result<Vec<&'a TargetRelation>, ApplyError> {
-    let find = |relation: &Arc<Relation>| {
-        let target = targets.get(relation).map(Arc::as_ref);
-        target.ok_or_else(|| segment::malformed(relation, Lsn::ZERO, "its columns were not announced"))
-    };
-    relations.iter().map(find).collect()
+    relations.iter().map(|relation| targets.of(relation).map(Arc::as_ref)).collect()
 }
 
 /// TRUNCATE, or DELETE where a foreign key of a table that was not truncated on the source forbids it.

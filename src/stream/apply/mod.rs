@@ -56,6 +56,18 @@ pub struct Applied {
     pub serial: u64,
 }
 
+impl Applied {
+    /// Adds what a further batch did.
+    pub fn add(&mut self, more: Applied) {
+        self.inserts += more.inserts;
+        self.updates += more.updates;
+        self.deletes += more.deletes;
+        self.truncates += more.truncates;
+        self.missing.extend(more.missing);
+        self.serial += more.serial;
+    }
+}
+
 /// Changes of one relation that found no row on the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {

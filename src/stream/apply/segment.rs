@@ -48,12 +48,13 @@ impl Targets {
         versions.push(Arc::new(target));
     }
 
-    fn of(&self, relation: &Arc<Relation>) -> Result<&Arc<TargetRelation>, ApplyError> {
+    /// The mapping that [`super::applier::Applier`] made before the batch.
+    pub fn of(&self, relation: &Arc<Relation>) -> Result<&Arc<TargetRelation>, ApplyError> {
         self.get(relation).ok_or_else(|| malformed(relation, Lsn::ZERO, "its columns were not announced"))
     }
 }
 
-pub(super) fn malformed(relation: &Relation, lsn: Lsn, problem: &str) -> ApplyError {
+fn malformed(relation: &Relation, lsn: Lsn, problem: &str) -> ApplyError {
     ApplyError::Malformed { relation: relation.identity_name(), lsn, problem: problem.to_owned() }
 }
 

@@ -340,7 +340,7 @@ proptest! {
     ) {
         let versions = [table(1, "t", 1), table(1, "t", 2)];
         let lanes: Vec<Progress> = lanes.iter().map(|n| progress(n * 10 + 5)).collect();
-        let least = lanes.iter().map(|lane| lane.end_lsn).min().unwrap_or_default();
+        let least = Progress::least(&lanes);
         let mut batcher = Batcher::new(&lanes, SMALL, Taken::everything());
         let (mut expected, mut got) = (Vec::new(), Vec::new());
         let (mut number, mut version, mut open, mut collects) = (0, 0, None, false);

@@ -137,8 +137,7 @@ pub(crate) async fn read(session: &Session) -> Result<Server, SqlError> {
     if may_identify {
         // A query of its own: the right to call it is checked when the query starts, whether or not it is called.
         let sql = "SELECT s.system_identifier AS id FROM pg_catalog.pg_control_system() s";
-        let rows = session.query("reading the system identifier", sql).await?;
-        server.system_identifier = rows.first().map(|row| row.get("id")).transpose()?;
+        server.system_identifier = session.value("reading the system identifier", sql).await?;
     }
     Ok(server)
 }

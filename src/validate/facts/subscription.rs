@@ -91,8 +91,7 @@ async fn role(session: &Session) -> Result<Subscriber, SqlError> {
     };
     if row.get("may_count")? {
         let sql = "SELECT pg_catalog.count(*) AS total FROM pg_catalog.pg_replication_origin_status";
-        let rows = session.query("counting replication origins", sql).await?;
-        subscriber.origins = rows.first().map_or(Ok(0), |row| row.get("total"))?;
+        subscriber.origins = session.value("counting replication origins", sql).await?.unwrap_or(0);
     }
     Ok(subscriber)
 }

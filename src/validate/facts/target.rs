@@ -171,8 +171,7 @@ async fn outside(session: &Session) -> Result<BTreeSet<(u32, String)>, SqlError>
 
 async fn large_objects(session: &Session) -> Result<i64, SqlError> {
     let sql = "SELECT pg_catalog.count(*) AS total FROM pg_catalog.pg_largeobject_metadata";
-    let rows = session.query("counting large objects", sql).await?;
-    rows.first().map_or(Ok(0), |row| row.get("total"))
+    Ok(session.value("counting large objects", sql).await?.unwrap_or(0))
 }
 
 async fn roles(session: &Session) -> Result<BTreeMap<String, bool>, SqlError> {
