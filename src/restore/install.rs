@@ -1,10 +1,16 @@
-//! Pre-data: schemas, types, functions, tables … in order, on one connection, in pipelined transactions.
+//! Pre-data: schemas, types, functions, tables … in pipelined transactions, wave by wave, over `--jobs` connections.
 //!
-//! Invariant: an object is in the journal exactly if it is on the target, because both are one transaction.
+//! Invariants: an object is in the journal exactly if it is on the target, because both are one transaction; a transaction
+//! that failed beside others is tried again alone before anything is said about it, so that what another connection did
+//! at the same moment (a deadlock, a catalog row updated by two) never fails a migration.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use futures_util::future::try_join_all;
+
 use super::error::RestoreError;
+use super::plan::Wave;
 use super::run::Run;
 use super::transaction;
 use super::worker::FAST_COMMIT;
@@ -12,28 +18,72 @@ use crate::journal;
 use crate::pg::{SqlError, Wire};
 use crate::progress::Event;
 
-/// Objects per transaction: each may hold several locks until it commits, and the server's lock table is
-/// limited (`max_locks_per_transaction`).
-const OBJECTS_PER_TRANSACTION: usize = 200;
-
 /// Installs the plan's pre-data steps.
 pub(super) async fn pre_data(run: &Run) -> Result<(), RestoreError> {
     let started = Instant::now();
-    let mut wire = run.target.connect_wire("UTF8").await?;
-    run.register_cancel(usize::MAX, "target", wire.cancel_handle());
-    wire.simple("saying that a worker is here", journal::PRESENCE).await?;
-    let (kind, object) = ("PRE-DATA".to_owned(), format!("{} objects", run.plan.pre_data.len()));
+    let steps: usize = run.plan.pre_data.iter().flat_map(|wave| &wave.lists).map(Vec::len).sum();
+    let (kind, object) = ("PRE-DATA".to_owned(), format!("{steps} objects"));
     run.reporter.emit(Event::TaskStarted { kind: kind.clone(), object: object.clone() });
-    for chunk in run.plan.pre_data.chunks(OBJECTS_PER_TRANSACTION) {
-        let Err((i, statement, error)) = together(run, &mut wire, chunk).await else { continue };
-        if !run.options.allow_restore_errors {
-            return Err(run.object_error(i, &statement, error));
+    let mut wires = Vec::new();
+    for wave in &run.plan.pre_data {
+        while wires.len() < run.options.jobs.clamp(1, wave.lists.len().max(1)) {
+            wires.push(connect(run, wires.len()).await?);
         }
-        for &i in chunk {
-            alone(run, &mut wire, i).await?;
+        let left: Vec<Vec<usize>> = match &wave.lists[..] {
+            [list] => list.chunks(wave.transaction).map(<[usize]>::to_vec).collect(),
+            _ => beside_each_other(run, &mut wires, wave).await?,
+        };
+        let Some(wire) = wires.first_mut() else { continue };
+        for chunk in left {
+            by_itself(run, wire, &chunk).await?;
         }
     }
     run.reporter.emit(Event::TaskFinished { kind, object, elapsed: started.elapsed() });
+    Ok(())
+}
+
+async fn connect(run: &Run, number: usize) -> Result<Wire, RestoreError> {
+    let mut wire = run.target.connect_wire("UTF8").await?;
+    run.register_cancel(usize::MAX - number, "target", wire.cancel_handle());
+    wire.simple("saying that a worker is here", journal::PRESENCE).await?;
+    Ok(wire)
+}
+
+/// Runs a wave's lists, each on whichever connection is free; returns the transactions that failed, and those that wait for them.
+async fn beside_each_other(
+    run: &Run,
+    wires: &mut [Wire],
+    wave: &Wave,
+) -> Result<Vec<Vec<usize>>, RestoreError> {
+    let next = &AtomicUsize::new(0);
+    let work = wires.iter_mut().map(|wire| async move {
+        let mut left: Vec<Vec<usize>> = Vec::new();
+        while let Some(list) = wave.lists.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut chunks = list.chunks(wave.transaction);
+            while let Some(chunk) = chunks.next() {
+                let Err((i, statement, error)) = together(run, wire, chunk).await else { continue };
+                if error.is_broken() {
+                    return Err(run.object_error(i, &statement, error));
+                }
+                tracing::debug!(%error, object = run.steps[i].identity, "tried again alone");
+                left.push(chunk.to_vec());
+                left.extend(chunks.by_ref().map(<[usize]>::to_vec));
+            }
+        }
+        Ok(left)
+    });
+    Ok(try_join_all(work).await?.concat())
+}
+
+/// A transaction by itself; where the operator allowed failures, and it fails, each of its objects.
+async fn by_itself(run: &Run, wire: &mut Wire, chunk: &[usize]) -> Result<(), RestoreError> {
+    let Err((i, statement, error)) = together(run, wire, chunk).await else { return Ok(()) };
+    if !run.options.allow_restore_errors {
+        return Err(run.object_error(i, &statement, error));
+    }
+    for &i in chunk {
+        alone(run, wire, i).await?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What Restore will do, decided before it begins: the task graph. Pure.
 //!
-//! Steps of the pre-data section are installed first, in order. Everything after that is a graph of tasks: copy a
+//! Steps of the pre-data section are installed first, in waves. Everything after that is a graph of tasks: copy a
 //! part → build its table's indexes and keys → analyze it; then, once all rows are in, foreign keys, triggers
 //! and what else pg_dump calls post-data; then grants; then materialized views (which are refreshed as
 //! their owner, who may need the grants). Small tables travel in bundles that carry rows, indexes and
@@ -11,8 +11,11 @@
 
 mod data;
 mod post_data;
+mod pre_data;
 
 use std::collections::{HashMap, HashSet};
+
+pub use pre_data::Wave;
 
 use super::copy::{Slicing, TableSize};
 use super::scheduler::{Node, TaskId};
@@ -90,8 +93,8 @@ pub struct Task {
 /// The whole of Restore.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Pre-data steps, in order.
-    pub pre_data: Vec<usize>,
+    /// Pre-data steps, one wave after the other.
+    pub pre_data: Vec<Wave>,
     /// Tables to copy.
     pub tables: Vec<CopyTable>,
     /// Everything after pre-data.
@@ -171,9 +174,8 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(self) -> Plan {
-        let steps = self.input.steps;
         Plan {
-            pre_data: (0..steps.len()).filter(|&i| steps[i].section == Section::PreData).collect(),
+            pre_data: pre_data::waves(self.input.steps, self.input.jobs),
             tables: self.tables,
             tasks: self.tasks,
         }
