@@ -9,6 +9,7 @@
 
 mod access_method;
 mod acl;
+mod added_members;
 mod aggregate;
 mod attached;
 mod base_type;
@@ -100,6 +101,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         privileges,
         extension_data,
         attached,
+        added,
         database,
     ) = tokio::try_join!(
         read_objects(&c),
@@ -110,6 +112,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         acl::read(&c),
         extension::read_data(&c, filter),
         attached::read(&c),
+        added_members::read(&c),
         database::read(&c),
     )?;
     let schema = Schema {
@@ -121,9 +124,11 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         unsupported,
         extension_data,
         left_out: Vec::new(),
+        sorted_otherwise: false,
         bridged: Vec::new(),
     };
     let mut schema = select::select(schema, &members, comments, privileges, filter);
+    added_members::attach(&mut schema, added, filter);
     attached::attach(&mut schema, attached, filter);
     let properties = unsupported_properties(&schema.objects);
     schema.unsupported.extend(properties);

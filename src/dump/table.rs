@@ -52,6 +52,9 @@ fn tables_sql(c: &Catalogs<'_>) -> String {
            EXISTS (SELECT FROM pg_partitioned_table p JOIN pg_opclass o ON o.oid = ANY (p.partclass) \
              WHERE p.partrelid = c.oid AND p.partstrat = 'h' AND o.opcnamespace = 'pg_catalog'::regnamespace \
                AND o.opcname IN ('enum_ops', 'array_ops', 'record_ops', 'range_ops', 'multirange_ops')) AS hash_differs, \
+           EXISTS (SELECT FROM pg_partitioned_table p JOIN pg_collation l ON l.oid = ANY (p.partcollation) \
+             WHERE p.partrelid = c.oid AND (p.partstrat = 'r' AND l.collname NOT IN ('C', 'POSIX', 'ucs_basic') \
+               OR {nondeterministic})) AS by_locale, \
            c.reloptions, x.reloptions AS toast_options, {access_method} AS access_method, s.spcname, \
            {with_oids} AS with_oids, c.relrowsecurity, c.relforcerowsecurity, c.relreplident::text AS replident, \
            c.relpages, c.reltuples, coalesce(x.relpages, 0) AS toast_pages, fs.srvname, ft.ftoptions \
@@ -66,6 +69,7 @@ fn tables_sql(c: &Catalogs<'_>) -> String {
             "NULL::name"
         ),
         with_oids = c.since(12, "false", "c.relhasoids"),
+        nondeterministic = c.since(12, "NOT l.collisdeterministic", "false"),
     )
 }
 
@@ -76,6 +80,7 @@ fn to_object(row: &Row, parents: Vec<Relative>) -> Result<Object, DumpError> {
         of_type: row.get("of_type")?,
         partition_key: row.get("partition_key")?,
         hash_differs: row.get("hash_differs")?,
+        by_locale: row.get("by_locale")?,
         options: storage_options(&row.get::<Option<Vec<String>>>("reloptions")?.unwrap_or_default(), ""),
         toast_options: storage_options(
             &row.get::<Option<Vec<String>>>("toast_options")?.unwrap_or_default(),

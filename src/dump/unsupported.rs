@@ -38,7 +38,7 @@ const SUBSCRIPTIONS: &str = "SELECT 'subscription (whose connection only a super
        AND NOT has_column_privilege('pg_subscription', 'subconninfo', 'SELECT')";
 
 /// Indexes that are not valid, which a `CREATE INDEX CONCURRENTLY` that failed leaves behind, and what a user has added
-/// to tables of an extension, or to operator families of an extension or the server. The catalogs do not tell that from what the extension's script made, but the transaction
+/// to tables of an extension. The catalogs do not tell that from what the extension's script made, but the transaction
 /// does, as long as the extension and its table are still of the same one (`ALTER EXTENSION UPDATE` and pg_upgrade end that).
 const PG_DUMP_NEITHER: &str = "SELECT 'invalid index' AS kind, n.nspname::text AS schema, \
        quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS identity \
@@ -58,15 +58,4 @@ const PG_DUMP_NEITHER: &str = "SELECT 'invalid index' AS kind, n.nspname::text A
        UNION ALL SELECT 'pg_policy'::regclass, oid, polrelid, xmin FROM pg_policy \
        UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxrelid, xmin FROM pg_statistic_ext \
        UNION ALL SELECT 'pg_rewrite'::regclass, oid, ev_class, xmin FROM pg_rewrite WHERE rulename <> '_RETURN') AS x \
-       ON x.relation = t.oid AND x.made <> e.xmin \
-     UNION ALL SELECT 'addition to operator family', NULLIF(n.nspname::text, 'pg_catalog'), pg_describe_object(m.class, m.oid, 0) \
-     FROM (SELECT 'pg_amop'::regclass::oid AS class, oid, amopfamily AS family, 'pg_operator'::regclass AS user_class, \
-         amopopr AS user_oid, xmin AS made FROM pg_amop WHERE oid >= 16384 \
-       UNION ALL SELECT 'pg_amproc'::regclass, oid, amprocfamily, 'pg_proc'::regclass, amproc::oid, xmin \
-         FROM pg_amproc WHERE oid >= 16384) AS m \
-     JOIN pg_opfamily f ON f.oid = m.family JOIN pg_namespace n ON n.oid = f.opfnamespace \
-     LEFT JOIN pg_depend d ON d.classid = 'pg_opfamily'::regclass AND d.objid = f.oid AND d.deptype = 'e' \
-     LEFT JOIN pg_extension e ON e.oid = d.refobjid \
-     WHERE (f.oid < 16384 OR d.xmin = e.xmin AND m.made <> e.xmin) \
-       AND NOT EXISTS (SELECT FROM pg_depend o WHERE o.classid = m.class AND o.objid = m.oid AND o.refclassid = 'pg_opclass'::regclass) \
-       AND NOT EXISTS (SELECT FROM pg_depend o WHERE o.classid = m.user_class AND o.objid = m.user_oid AND o.deptype = 'e')";
+       ON x.relation = t.oid AND x.made <> e.xmin";

@@ -100,6 +100,7 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
         Ok(mut schema) => {
             if let Ok(target) = &target {
                 bridge::cross(&mut schema, target.version());
+                schema.sorted_otherwise = servers.sort_otherwise();
             }
             let report =
                 report.and(validate::of_schema(&schema, &servers, target.as_ref().ok(), asked).await);

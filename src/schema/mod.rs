@@ -8,6 +8,7 @@
 
 mod access_method;
 pub mod acl;
+mod added_members;
 mod aggregate;
 mod base_type;
 pub mod binary;
@@ -76,6 +77,7 @@ mod view;
 use std::collections::HashMap;
 
 pub use access_method::AccessMethod;
+pub use added_members::{AddedMember, AddedMembers};
 pub use aggregate::Aggregate;
 pub use base_type::BaseType;
 pub use cast::{Cast, CastMethod};
@@ -153,6 +155,8 @@ pub struct Schema {
     pub extension_data: Vec<ExtensionData>,
     /// Objects left out because of a filter although their schema is in: they need something filtered out.
     pub left_out: Vec<LeftOut>,
+    /// The target sorts text otherwise than the source: another locale, another version of the library behind it.
+    pub sorted_otherwise: bool,
     /// What is made in other words on a newer target ([`bridge::cross`]).
     pub bridged: Vec<bridge::Bridged>,
 }

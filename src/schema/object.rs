@@ -6,12 +6,13 @@
 use super::acl::Acl;
 use super::quote::{qualified, quote_ident};
 use super::{
-    AccessMethod, Aggregate, BaseType, Cast, ChangedPrivileges, Collation, CompositeType, Constraint,
-    Conversion, DefaultAcl, Domain, EnumType, EventTrigger, ExtendedStatistics, Extension, ExtensionTies,
-    ForeignDataWrapper, ForeignServer, Function, Index, Language, LargeObject, MaterializedView, Namespace,
-    Operator, OperatorClass, OperatorFamily, Policy, PublicationMember, RangeType, Rule, SecurityLabels,
-    Sequence, Subscription, Table, TextSearchConfiguration, TextSearchDictionary, TextSearchParser,
-    TextSearchTemplate, Transform, Trigger, UserMapping, UserPublication, View,
+    AccessMethod, AddedMembers, Aggregate, BaseType, Cast, ChangedPrivileges, Collation, CompositeType,
+    Constraint, Conversion, DefaultAcl, Domain, EnumType, EventTrigger, ExtendedStatistics, Extension,
+    ExtensionTies, ForeignDataWrapper, ForeignServer, Function, Index, Language, LargeObject,
+    MaterializedView, Namespace, Operator, OperatorClass, OperatorFamily, Policy, PublicationMember,
+    RangeType, Rule, SecurityLabels, Sequence, Subscription, Table, TextSearchConfiguration,
+    TextSearchDictionary, TextSearchParser, TextSearchTemplate, Transform, Trigger, UserMapping,
+    UserPublication, View,
 };
 
 /// Catalog OIDs, fixed since PostgreSQL's catalogs are (`src/include/catalog/pg_*.h`).
@@ -196,6 +197,7 @@ pub enum Definition {
     Operator(Operator),
     OperatorClass(OperatorClass),
     OperatorFamily(OperatorFamily),
+    AddedMembers(AddedMembers),
     Cast(Cast),
     Transform(Transform),
     Conversion(Conversion),

@@ -44,6 +44,7 @@ pub(super) fn leave_out(schema: &mut Schema, target: u32) -> Vec<Bridged> {
     };
     for object in &mut schema.objects {
         let reference = object.reference();
+        let owner = object.owner.clone();
         let mut lists: Vec<&mut Vec<AclItem>> = Vec::new();
         if let Definition::DefaultAcl(defaults) = &mut object.definition {
             lists.extend([&mut defaults.base, &mut defaults.items]);
@@ -52,12 +53,12 @@ pub(super) fn leave_out(schema: &mut Schema, target: u32) -> Vec<Bridged> {
             lists.extend([&mut part.base, &mut part.items]);
         }
         for list in lists {
-            known(list, target, |what| say(what, &reference));
+            known(list, owner.as_deref(), target, |what| say(what, &reference));
         }
     }
     let database = format!("DATABASE {}", quote_ident(&schema.database.name));
     if let Some((base, items)) = &mut schema.database.acl {
-        [base, items].into_iter().for_each(|list| known(list, target, |what| say(what, &database)));
+        [base, items].into_iter().for_each(|list| known(list, None, target, |what| say(what, &database)));
     }
     let said = |(what, objects): (String, Vec<String>)| {
         let more = objects.len().saturating_sub(5);
@@ -71,10 +72,10 @@ pub(super) fn leave_out(schema: &mut Schema, target: u32) -> Vec<Bridged> {
     left.into_iter().map(said).collect()
 }
 
-/// Takes from a list what the version does not know.
-fn known(items: &mut Vec<AclItem>, version: u32, mut say: impl FnMut(String)) {
+/// Takes from a list what the version does not know; the entry of the owner (that of `public` is such a role) goes with the owner.
+fn known(items: &mut Vec<AclItem>, owner: Option<&str>, version: u32, mut say: impl FnMut(String)) {
     items.retain(|item| match &item.grantee {
-        Some(role) if is_unknown(role, version) => {
+        Some(role) if is_unknown(role, version) && owner != Some(role) => {
             say(format!("role {}", quote_ident(role)));
             false
         }

@@ -1,4 +1,5 @@
-//! Partitions whose rows must find their own way on the target: those under a table partitioned by a hash of OIDs.
+//! Partitions whose rows must find their own way on the target: those under a table partitioned by a hash of OIDs, or by text
+//! that the target sorts otherwise.
 //!
 //! An enum's value hashes as its OID, which the target gives anew (as pg_dump's `forcePartitionRootLoad` has it;
 //! arrays, rows and ranges hash as their elements, so they count too). Invariant: all partitions of one such table are routed
@@ -16,7 +17,7 @@ pub fn routed(schema: &Schema) -> HashMap<Address, Address> {
     for (&leaf, table) in &tables {
         let mut above = parent(table);
         while let Some((address, table)) = above.and_then(|a| Some((a, *tables.get(&a)?))) {
-            if table.hash_differs {
+            if table.hash_differs || table.by_locale && schema.sorted_otherwise {
                 routed.insert(leaf, address);
             }
             above = parent(table);
@@ -63,5 +64,15 @@ mod tests {
         let of = |oid: u32| routed.get(&Address::relation(oid)).map(|a| a.oid);
         assert_eq!([3, 4].map(of), [Some(2), Some(2)]);
         assert_eq!([1, 2, 5, 6].map(of), [None; 4]);
+    }
+
+    #[test]
+    fn text_finds_its_way_where_it_is_sorted_otherwise() {
+        let mut top = object(1, None, false);
+        top.definition = Definition::Table(Table { by_locale: true, ..Table::default() });
+        let mut schema = Schema { objects: vec![top, object(2, Some(1), false)], ..Schema::default() };
+        assert!(routed(&schema).is_empty());
+        schema.sorted_otherwise = true;
+        assert_eq!(routed(&schema), HashMap::from([(Address::relation(2), Address::relation(1))]));
     }
 }

@@ -42,6 +42,7 @@ macro_rules! for_kind {
             Definition::Operator($d) => $call,
             Definition::OperatorClass($d) => $call,
             Definition::OperatorFamily($d) => $call,
+            Definition::AddedMembers($d) => $call,
             Definition::Cast($d) => $call,
             Definition::Transform($d) => $call,
             Definition::Conversion($d) => $call,

@@ -38,6 +38,9 @@ pub struct Table {
     /// Partitioned by a hash in which OIDs take part (an enum's value hashes as its OID): on another server the same row
     /// belongs to another partition. See [`super::routing`].
     pub hash_differs: bool,
+    /// Partitioned by ranges of text that are sorted by a locale, or by text of which strings that differ in bytes are equal: where the
+    /// target sorts otherwise ([`super::Schema::sorted_otherwise`]), the same row may belong to another partition.
+    pub by_locale: bool,
     /// Storage options as they stand between the parentheses of `WITH (…)`.
     pub options: Vec<String>,
     /// Those of its TOAST table, with their `toast.` prefix.

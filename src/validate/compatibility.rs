@@ -5,6 +5,7 @@ use super::facts::{Server, Source, Target};
 use super::finding::{Finding, some_of};
 use crate::error::Side;
 use crate::schema::quote::{qualified, quote_ident};
+use crate::schema::{Definition, Object, Schema};
 
 pub(super) fn judge(
     source: &Server,
@@ -15,15 +16,7 @@ pub(super) fn judge(
     out: &mut Vec<Finding>,
 ) {
     encoding(source, target, out);
-    let differing: Vec<String> = [
-        ("provider", &source.provider, &target.provider),
-        ("collation", &source.collate, &target.collate),
-        ("character classes", &source.ctype, &target.ctype),
-    ]
-    .into_iter()
-    .filter(|(_, a, b)| a != b)
-    .map(|(what, a, b)| format!("{what} {a} → {b}"))
-    .collect();
+    let differing = differing(source, target);
     if !differing.is_empty() {
         out.push(
             Finding::warning(
@@ -68,6 +61,69 @@ pub(super) fn judge(
             .mend(remedy),
         );
     }
+}
+
+/// What the databases' own locales differ in.
+fn differing(source: &Server, target: &Server) -> Vec<String> {
+    let pairs = [
+        ("provider", &source.provider, &target.provider),
+        ("collation", &source.collate, &target.collate),
+        ("character classes", &source.ctype, &target.ctype),
+    ];
+    let differing = pairs.into_iter().filter(|(_, a, b)| a != b);
+    differing.map(|(what, a, b)| format!("{what} {a} → {b}")).collect()
+}
+
+/// What sorts text otherwise on the target: the database's locale, or another version of a library behind locales.
+pub(super) fn sorted_otherwise(source: &Server, target: &Server) -> Vec<String> {
+    let mut why = differing(source, target);
+    for (library, version) in &source.libraries {
+        if let Some(other) = target.libraries.get(library).filter(|other| *other != version) {
+            why.push(format!("version of {library} {version} → {other}"));
+        }
+    }
+    why
+}
+
+/// What rests on an order of text that is another one on the target: partitions and checks, by name. (Indexes are built there.)
+pub(super) fn judge_schema(
+    schema: &Schema,
+    source: &Server,
+    from: &Source,
+    target: &Server,
+    asked: Asked<'_>,
+    out: &mut Vec<Finding>,
+) {
+    let why = sorted_otherwise(source, target);
+    if why.is_empty() {
+        return;
+    }
+    let partitioned = schema
+        .objects
+        .iter()
+        .filter(|o| matches!(&o.definition, Definition::Table(table) if table.by_locale))
+        .map(Object::reference);
+    let checks =
+        from.text_checks.iter().filter(|(schema, table, _)| asked.filter.takes_table(schema, table)).map(
+            |(schema, table, check)| {
+                format!("CONSTRAINT {} ON {}", quote_ident(check), qualified(schema, table))
+            },
+        );
+    let mut concerned: Vec<String> = partitioned.collect();
+    let routed = !concerned.is_empty();
+    concerned.extend(checks);
+    let Some(first) = concerned.first() else { return };
+    let rows = if routed { "; rows find their partitions anew, and one that finds none fails" } else { "" };
+    let message = format!(
+        "text is sorted otherwise on the target ({}), and these rest on its order: {}{rows}",
+        why.join(", "),
+        some_of(&concerned)
+    );
+    out.push(
+        Finding::warning("sorted-otherwise", message)
+            .about(first.clone())
+            .mend("use COLLATE \"C\" in the keys and checks on the source, or a target with the same locale and libraries"),
+    );
 }
 
 fn encoding(source: &Server, target: &Server, out: &mut Vec<Finding>) {
@@ -138,6 +194,37 @@ UTF8 → SQL_ASCII: Warning encoding-unknown both: the target's encoding is SQL_
     CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'; -- as the target
 MULE_INTERNAL → UTF8: Error encoding-lossy both: the source's encoding is MULE_INTERNAL and the target's UTF8, which lacks characters that MULE_INTERNAL has
     CREATE DATABASE … TEMPLATE template0 ENCODING 'MULE_INTERNAL'; -- as the target (or ENCODING 'UTF8')
+"#);
+    }
+
+    #[test]
+    fn partitions_and_checks_that_rest_on_an_order() {
+        let object = |name: &str, by_locale| {
+            super::super::testing::object(
+                name,
+                Definition::Table(crate::schema::Table { by_locale, ..crate::schema::Table::default() }),
+            )
+        };
+        let schema = Schema { objects: vec![object("p", true), object("t", false)], ..Schema::default() };
+        let check = |schema: &str| (schema.to_owned(), "t".to_owned(), "in order".to_owned());
+        let from = Source { text_checks: vec![check("s"), check("left_out")], ..Source::default() };
+        let icu = |version: &str| Server {
+            libraries: [("icu".to_owned(), version.to_owned())].into(),
+            ..good_server()
+        };
+        let mut out = Vec::new();
+        asking(
+            |f, _| f.exclude_schemas = vec!["left_out".into()],
+            |asked| {
+                judge_schema(&schema, &icu("1"), &from, &icu("1"), asked, &mut out);
+                judge_schema(&schema, &icu("1"), &from, &good_server(), asked, &mut out);
+                assert!(out.is_empty());
+                judge_schema(&schema, &icu("1"), &from, &icu("2"), asked, &mut out);
+            },
+        );
+        insta::assert_snapshot!(shown(&out), @r#"
+Warning sorted-otherwise both [TABLE s.p]: text is sorted otherwise on the target (version of icu 1 → 2), and these rest on its order: TABLE s.p, CONSTRAINT "in order" ON s.t; rows find their partitions anew, and one that finds none fails
+    use COLLATE "C" in the keys and checks on the source, or a target with the same locale and libraries
 "#);
     }
 

@@ -84,6 +84,18 @@ pub struct Servers {
     subscriber: Option<Subscriber>,
 }
 
+impl Servers {
+    /// Whether the target sorts text otherwise than the source, as far as both were read and tell it.
+    pub fn sort_otherwise(&self) -> bool {
+        match (&self.source, &self.target) {
+            (Some((source, _)), Some((target, _))) => {
+                !compatibility::sorted_otherwise(source, target).is_empty()
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Looks at both servers and says everything that is found, except about what the schema's model shows
 /// ([`of_schema`]). Neither session may be inside a transaction that has failed.
 pub async fn of_servers(source: Reached<'_>, target: Reached<'_>, asked: Asked<'_>) -> (Report, Servers) {
@@ -123,6 +135,9 @@ pub async fn of_schema(
     if let (Some((_, from)), Some((target, to))) = (&servers.source, &servers.target) {
         extensions::judge(schema, target, to, &mut findings);
         roles::judge(schema, from, target, to, asked, &mut findings);
+        if let Some((source, _)) = servers.source.as_ref().filter(|_| !asked.makes_database) {
+            compatibility::judge_schema(schema, source, from, target, asked, &mut findings);
+        }
         retired::judge(schema, target, &mut findings);
         gone::judge(schema, from, to, &mut findings);
         privileged::judge(schema, target, &mut findings);

@@ -83,6 +83,7 @@ pub(super) fn for_superusers(schema: &Schema) -> Vec<String> {
         Definition::BaseType(_)
         | Definition::OperatorClass(_)
         | Definition::OperatorFamily(_)
+        | Definition::AddedMembers(_)
         | Definition::Language(_)
         | Definition::AccessMethod(_)
         | Definition::TextSearchParser(_)

@@ -137,8 +137,10 @@ async fn prepare(
     cancels.add(&reader);
     reader.batch("beginning to read the schema", BEGIN_READER).await?;
     reader.batch("importing the slot's snapshot", &import_snapshot(slot.snapshot())).await?;
+    let sorted_otherwise = schema.sorted_otherwise;
     let mut schema = dump::read(&reader, &config.filter).await?;
     bridge::cross(&mut schema, target.version());
+    schema.sorted_otherwise = sorted_otherwise;
     let uncovered = snapshot::uncovered(&reader, &online.publication, &schema).await?;
     if let Some(finding) = Finding::made_meanwhile(&online.publication, &uncovered) {
         return Err(finding.into());

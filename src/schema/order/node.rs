@@ -244,7 +244,7 @@ fn priority(part: Part, definition: &Definition) -> u8 {
         Definition::Aggregate(_) => 9,
         Definition::AccessMethod(_) => 10,
         Definition::Operator(_) => 11,
-        Definition::OperatorClass(_) | Definition::OperatorFamily(_) => 12,
+        Definition::OperatorClass(_) | Definition::OperatorFamily(_) | Definition::AddedMembers(_) => 12,
         Definition::Conversion(_) => 13,
         Definition::TextSearchParser(_) => 14,
         Definition::TextSearchTemplate(_) => 15,

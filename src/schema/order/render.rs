@@ -298,6 +298,7 @@ fn kind(part: Part, object: &Object) -> &'static str {
         Definition::Operator(_) => "OPERATOR",
         Definition::OperatorClass(_) => "OPERATOR CLASS",
         Definition::OperatorFamily(_) => "OPERATOR FAMILY",
+        Definition::AddedMembers(_) => "MEMBERS OF OPERATOR FAMILY",
         Definition::Cast(_) => "CAST",
         Definition::Transform(_) => "TRANSFORM",
         Definition::Conversion(_) => "CONVERSION",
@@ -336,7 +337,7 @@ fn identity(object: &Object) -> String {
         | Definition::EventTrigger(_) => 2,
         Definition::Table(t) if t.kind == TableKind::Foreign => 2,
         Definition::ForeignDataWrapper(_) => 3,
-        Definition::ExtensionTies(_) => 4,
+        Definition::ExtensionTies(_) | Definition::AddedMembers(_) => 4,
         Definition::SecurityLabels(_) => 2,
         Definition::PublicationMember(m) => {
             if m.table().is_some() {

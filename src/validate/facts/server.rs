@@ -1,5 +1,7 @@
 //! What is read from either server: version, identity, settings, limits, the role.
 
+use std::collections::BTreeMap;
+
 use crate::pg::{Session, SqlError};
 
 /// One server and the database and role of our session.
@@ -22,6 +24,8 @@ pub(crate) struct Server {
     pub(crate) ctype: String,
     /// `libc`, `icu`, `builtin`, with the locale where the provider has its own.
     pub(crate) provider: String,
+    /// Versions of the libraries that sort text, as far as the server tells: `libc`, `icu`.
+    pub(crate) libraries: BTreeMap<String, String>,
     pub(crate) role: String,
     pub(crate) superuser: bool,
     pub(crate) may_create_schema: bool,
@@ -45,7 +49,7 @@ pub(crate) struct Server {
     pub(crate) max_standby_delay: i64,
 }
 
-/// Reads it: three queries.
+/// Reads it: four queries.
 pub(crate) async fn read(session: &Session) -> Result<Server, SqlError> {
     let version = session.version();
     let provider = match version {
@@ -83,11 +87,23 @@ pub(crate) async fn read(session: &Session) -> Result<Server, SqlError> {
          WHERE s.name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections',
             'max_locks_per_transaction', 'max_prepared_transactions', 'wal_level', 'fsync', 'hot_standby_feedback',
             'max_standby_streaming_delay')";
-    let (rows, settings) = tokio::try_join!(
+    // A collation of each library says the library's version; C has none.
+    let libraries = "SELECT CASE l.collprovider WHEN 'c' THEN 'libc' ELSE 'icu' END AS library,
+            pg_catalog.max(pg_catalog.pg_collation_actual_version(l.oid))::text AS version
+         FROM pg_catalog.pg_collation l WHERE l.collname = 'und-x-icu' OR l.oid = (SELECT c.oid FROM pg_catalog.pg_collation c
+            WHERE c.collprovider = 'c' AND c.collcollate !~ '^(C|POSIX)' ORDER BY c.oid LIMIT 1)
+         GROUP BY 1";
+    let (rows, settings, libraries) = tokio::try_join!(
         session.query("reading the server's properties", &sql),
-        session.query("reading the server's settings", settings)
+        session.query("reading the server's settings", settings),
+        session.query("reading the versions of locales", libraries)
     )?;
     let mut server = Server { version, ..Server::default() };
+    for row in &libraries {
+        if let Some(version) = row.get::<Option<String>>("version")? {
+            server.libraries.insert(row.get("library")?, version);
+        }
+    }
     let mut may_identify = false;
     if let Some(row) = rows.first() {
         server = Server {
@@ -111,7 +127,8 @@ pub(crate) async fn read(session: &Session) -> Result<Server, SqlError> {
             database_connection_limit: row.get("database_connection_limit")?,
             database_connections: row.get("database_connections")?,
             used_connections: row.get("used_connections")?,
-            ..server
+            libraries: server.libraries,
+            ..Server::default()
         };
         may_identify = row.get("may_identify")?;
     }

@@ -19,6 +19,8 @@ pub(crate) struct Source {
     /// Names of what is the server's own.
     pub(crate) functions_of_server: BTreeSet<String>,
     pub(crate) types_of_server: BTreeSet<String>,
+    /// Checks that compare text by its order: schema and name of the table, the check's name.
+    pub(crate) text_checks: Vec<(String, String, String)>,
     /// Who is a member of a role that is the server's own: that role, and the member.
     pub(crate) memberships: Vec<(String, String)>,
 }
@@ -69,9 +71,18 @@ pub(crate) struct PrivilegedFunction {
     pub(crate) why: String,
 }
 
-/// Reads it: seven queries, pipelined.
+/// Reads it: eight queries, pipelined.
 pub(crate) async fn read(session: &Session) -> Result<Source, SqlError> {
-    let (schemas, relations, collations, functions, (large_objects, unreadable), of_server, memberships) = tokio::try_join!(
+    let (
+        schemas,
+        relations,
+        collations,
+        functions,
+        (large_objects, unreadable),
+        of_server,
+        memberships,
+        text_checks,
+    ) = tokio::try_join!(
         schemas(session),
         relations(session),
         collations(session),
@@ -79,6 +90,7 @@ pub(crate) async fn read(session: &Session) -> Result<Source, SqlError> {
         large_objects(session),
         of_server(session),
         memberships(session),
+        text_checks(session),
     )?;
     Ok(Source {
         schemas,
@@ -90,7 +102,21 @@ pub(crate) async fn read(session: &Session) -> Result<Source, SqlError> {
         functions_of_server: of_server.0,
         types_of_server: of_server.1,
         memberships,
+        text_checks,
     })
+}
+
+async fn text_checks(session: &Session) -> Result<Vec<(String, String, String)>, SqlError> {
+    // The operators <, <=, >, >= of text and of character(n) (`src/include/catalog/pg_operator.dat`), and no collation C (950), POSIX (951).
+    let sql = format!(
+        "SELECT n.nspname::text AS schema, c.relname::text AS relation, k.conname::text AS name
+         FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE k.contype = 'c' AND k.coninhcount = 0 AND k.conbin::text ~ ':opno (664|665|666|667|1058|1059|1060|1061) [^{{}}]*:inputcollid (?!950 |951 )'
+            AND {USER_NAMESPACE} ORDER BY 1, 2, 3"
+    );
+    let rows = session.query("reading checks of text", &sql).await?;
+    rows.iter().map(|row| Ok((row.get("schema")?, row.get("relation")?, row.get("name")?))).collect()
 }
 
 async fn memberships(session: &Session) -> Result<Vec<(String, String)>, SqlError> {
