@@ -59,6 +59,7 @@
 //! ```text
 //!  main.rs          argv → exit code
 //!  cli              raw arguments → checked config; one file per command; what is printed
+//!  bench            drives what is below as users do, and measures it against its limits
 //!  migration        the state machine: alone knows the order of the phases
 //!  ── rooms ──────  validate, snapshot, dump, restore, stream, cutover, verify: none imports another
 //!  ── floor ──────  journal ► pg ► schema ► progress, config ► error, lsn: each uses only what stands right of it
@@ -66,6 +67,7 @@
 //!
 //! Planning, ordering, rendering and judging are pure functions over data; the rooms around them only carry bytes.
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod cutover;

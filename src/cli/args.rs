@@ -5,6 +5,7 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::bench_args::BenchArgs;
 use super::size::{parse_bytes, parse_kilobytes, parse_some_bytes};
 
 /// Moves a PostgreSQL database from one server to another, without pg_dump, pg_restore or libpq.
@@ -39,6 +40,8 @@ pub(crate) enum RawCommand {
     Slots(SlotsArgs),
     /// Say where the migration into the target's database stands.
     Status(StatusArgs),
+    /// Measure copy and apply against their limits, on servers given or on throwaway ones.
+    Bench(BenchArgs),
 }
 
 /// How the source is named.

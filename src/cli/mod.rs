@@ -3,6 +3,8 @@
 //! One file per command. Invariant: stdout is data, stderr is narration; no connection string is ever printed.
 
 mod args;
+mod bench;
+mod bench_args;
 mod check;
 mod cleanup;
 mod cutover;
@@ -75,6 +77,7 @@ fn run(command: Command, voice: &Voice) -> ExitCode {
             Command::Status(asked, output) => status::run(*asked, output, voice).await,
             Command::Schema(asked) => schema::run(*asked, voice).await,
             Command::Verify(asked, output) => verify::run(*asked, output, voice).await,
+            Command::Bench(asked) => bench::run(*asked, voice).await,
         }
     });
     // Connections end with the process; nothing is left that anyone waits for.

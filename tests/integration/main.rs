@@ -13,6 +13,7 @@
 mod accidents;
 mod apply;
 mod bad_input;
+mod bench;
 mod better;
 mod bridges;
 mod check;

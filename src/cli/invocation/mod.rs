@@ -3,6 +3,8 @@
 //! Invariant: every refusal names the flag and says what to write instead; nothing is contacted here; a
 //! connection string is never part of a message.
 
+mod bench;
+
 use std::time::Duration;
 
 use thiserror::Error;
@@ -12,6 +14,7 @@ use super::args::{
     OwnershipArgs, RawArgs, RawCommand, SchemaArgs, SectionArg, SlotsArgs, SourceArgs, TargetArgs,
     TargetObjectsArg, VerifyArgs,
 };
+use super::bench::Bench;
 use crate::config::{DEFAULT_NAME, Filter, OnlineOptions, RestoreOptions, name_fault, slot_name_fault};
 use crate::error::Side;
 use crate::migration::Config;
@@ -37,6 +40,10 @@ pub(crate) enum UsageError {
     BadName { flag: &'static str, reason: String },
     #[error("--{0}: a pattern must not be empty")]
     EmptyPattern(&'static str),
+    #[error("--{0}: {1}")]
+    BadValue(&'static str, &'static str),
+    #[error("--{0} is required: give a connection string, set {1}, or give --{0}-bin for a throwaway server")]
+    PlaceMissing(&'static str, &'static str),
     #[error("flags of the migration stand before `{0}`, where they mean nothing: write them after `{0}`")]
     FlagsBeforeSubcommand(&'static str),
 }
@@ -69,6 +76,7 @@ pub(crate) enum Command {
     Cleanup(Box<Cleanup>),
     Slots(Box<Slots>, Output),
     Status(Box<Status>, Output),
+    Bench(Box<Bench>),
 }
 
 /// What goes to stdout.
@@ -138,6 +146,7 @@ pub(crate) fn resolve(
             RawCommand::Cleanup(_) => "cleanup",
             RawCommand::Slots(_) => "slots",
             RawCommand::Status(_) => "status",
+            RawCommand::Bench(_) => "bench",
         }));
     }
     let command = match command {
@@ -163,6 +172,7 @@ pub(crate) fn resolve(
             let output = output(args.json);
             Command::Status(Box::new(Status { target: target(args.target, env)? }), output)
         }
+        RawCommand::Bench(args) => Command::Bench(Box::new(bench::resolve(args, env)?)),
     };
     Ok((command, console))
 }

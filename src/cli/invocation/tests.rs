@@ -3,6 +3,8 @@
 use clap::Parser as _;
 
 use super::*;
+use crate::bench::workload::Workload;
+use crate::bench::{Place, Task};
 
 fn run(args: &[&str]) -> Result<(Command, Console), String> {
     run_with(args, &|_| None)
@@ -307,4 +309,43 @@ fn slots_need_no_target() {
         panic!("another command")
     };
     assert!(asked.target.is_none() && asked.drop.is_none() && !asked.force);
+}
+
+#[test]
+fn a_benchmark_needs_two_places() {
+    let bins = ["--source-bin", "/a", "--target-bin", "/b"];
+    let apply = |extra: &[&'static str]| [&["bench", "apply"][..], &bins, extra].concat();
+    let (Command::Bench(b), _) =
+        run(&apply(&["--workload", "mixed", "--workload", "tpcb", "--scale", "0.5"])).unwrap()
+    else {
+        panic!("another command")
+    };
+    let Task::Apply { workloads, .. } = &b.asked.task else { panic!("another task") };
+    assert_eq!(workloads[..], [Workload::Tpcb, Workload::Mixed], "in the order of the report");
+    assert_eq!((b.asked.scale, b.asked.rounds), (0.5, 1));
+
+    let env = |name: &str| Some(format!("host={name}"));
+    let (Command::Bench(b), _) = run_with(&["bench", "copy", "--target-bin", "/b"], &env).unwrap() else {
+        panic!("another command")
+    };
+    assert!(matches!((&b.asked.source, &b.asked.target), (Place::Given(_), Place::Throwaway(_))));
+    assert!(matches!(&b.asked.task, Task::Copy { shapes, jobs: 4 } if shapes.len() == 3));
+
+    for (args, said) in [
+        (
+            vec!["bench", "apply", "--source-bin", "/a"],
+            "--target is required: give a connection string, set PG_MIGRATOR_TARGET",
+        ),
+        (apply(&["--scale", "0"]), "--scale: must be a number above 0"),
+        (apply(&["--scale", "-1"]), "--scale: must be a number above 0"),
+        (apply(&["--scale", "NaN"]), "--scale: must be a number above 0"),
+        (apply(&["--rounds", "0"]), "error: invalid value '0' for '--rounds <N>'"),
+        (apply(&["--workload", "x"]), "error: invalid value 'x' for '--workload <NAME>'"),
+        (apply(&["--latency", "--workload", "tpcb"]), "error: the argument '--latency' cannot be used with"),
+        (apply(&["--rate", "5"]), "error: the following required arguments were not provided"),
+        (apply(&["--source", "host=a"]), "error: the argument '--source-bin <DIR>' cannot be used with"),
+    ] {
+        let refusal = refusal(&args);
+        assert!(refusal.starts_with(said), "{args:?}: {refusal}");
+    }
 }

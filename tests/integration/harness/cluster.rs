@@ -155,6 +155,11 @@ fn bin(major: u32) -> PathBuf {
     bin
 }
 
+/// Folder with the programs of a server of this major.
+pub fn server_bin(major: u32) -> PathBuf {
+    bin(major)
+}
+
 fn is_root() -> bool {
     // The owner of our own /proc entry is our effective user.
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0

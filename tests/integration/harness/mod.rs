@@ -14,7 +14,7 @@ mod proxy;
 
 #[allow(unused_imports)]
 pub use {
-    cluster::{Cluster, Options, cluster, online_cluster, pg_dump_for, tools, unique},
+    cluster::{Cluster, Options, cluster, online_cluster, pg_dump_for, server_bin, tools, unique},
     database::Database,
     entries::Chance,
     ledger::{Books, Ledger},

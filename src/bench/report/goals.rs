@@ -1,0 +1,119 @@
+//! What is to be reached, and whether it was. Pure.
+//!
+//! Invariant: a figure that could not be measured meets no goal and misses none: its goal is not judged.
+
+use serde::Serialize;
+
+use super::{ContenderReport, LatencyReport, Name, WorkloadReport};
+
+/// The figures to reach.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Goals {
+    /// Rate, divided by that of PostgreSQL's own subscription.
+    pub rate: f64,
+    /// CPU per change of target and tool, divided by that of PostgreSQL's apply worker.
+    pub cpu: f64,
+    /// Rate, divided by that of a receiver which throws the stream away; or else [`Goals::busy`].
+    pub share: f64,
+    /// Share of the cores' time that is used.
+    pub busy: f64,
+    /// The tool's own CPU per change, microseconds.
+    pub client_us: f64,
+    /// Median latency, milliseconds.
+    pub p50_ms: f64,
+    /// 99th percentile of the latency, milliseconds.
+    pub p99_ms: f64,
+}
+
+impl Default for Goals {
+    fn default() -> Self {
+        Goals { rate: 1.0, cpu: 1.0, share: 0.85, busy: 0.9, client_us: 2.0, p50_ms: 50.0, p99_ms: 250.0 }
+    }
+}
+
+/// One goal, judged.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Goal {
+    /// What is to be reached, for people.
+    pub goal: String,
+    /// What was reached, for people.
+    pub reached: String,
+    /// Whether that is enough.
+    pub met: bool,
+}
+
+fn goal(goal: String, reached: String, met: bool) -> Goal {
+    Goal { goal, reached, met }
+}
+
+impl Goals {
+    /// What pg_migrator reached in a workload.
+    pub fn judge(&self, workload: &WorkloadReport) -> Vec<Goal> {
+        let middle = |name| workload.contender(name).and_then(ContenderReport::middle);
+        let Some(ours) = middle(Name::Migrator) else { return Vec::new() };
+        let mut judged = Vec::new();
+        if let Some(times) = ours.times_subscription {
+            let wanted = format!("at least {} × the rate of PostgreSQL's own subscription", self.rate);
+            judged.push(goal(wanted, format!("{times:.2} ×"), times >= self.rate));
+        }
+        let worker = middle(Name::Subscription).and_then(|run| run.applying_us).filter(|us| *us > 0.0);
+        if let Some((ours, worker)) = ours.applying_us.zip(worker) {
+            let ratio = ours / worker;
+            let wanted =
+                format!("target and tool: at most {} of its apply worker's CPU per change", self.cpu);
+            judged.push(goal(wanted, format!("{ratio:.2}"), ratio <= self.cpu));
+        }
+        if let Some(share) = ours.share_of_limit {
+            let wanted = format!(
+                "at least {} of the rate of a receiver that throws the stream away, or the cores {} % busy",
+                self.share,
+                self.busy * 100.0
+            );
+            let busy = ours.cpu.busy;
+            let also = busy.map(|busy| format!(", {:.0} % busy", busy * 100.0)).unwrap_or_default();
+            let met = share >= self.share || busy.is_some_and(|busy| busy >= self.busy);
+            judged.push(goal(wanted, format!("{share:.2}{also}"), met));
+        }
+        if let Some(client) = ours.cpu.client {
+            let us = client * 1e6 / workload.size.items().max(1) as f64;
+            let wanted = format!("client: at most {} µs of CPU per change", self.client_us);
+            judged.push(goal(wanted, format!("{us:.2} µs"), us <= self.client_us));
+        }
+        judged
+    }
+
+    /// What pg_migrator reached in latency; nothing for others.
+    pub fn judge_latency(&self, latency: &LatencyReport) -> Vec<Goal> {
+        let Some(found) = latency.latency_ms.filter(|_| latency.name == Name::Migrator) else {
+            return Vec::new();
+        };
+        let at = |what: &str, limit: f64, found: f64| {
+            let wanted = format!("{what} of commit to visible under {limit} ms");
+            goal(wanted, format!("{found:.1} ms"), found < limit)
+        };
+        vec![at("p50", self.p50_ms, found.p50), at("p99", self.p99_ms, found.p99)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sample;
+
+    #[test]
+    fn met_and_missed() {
+        let report = sample();
+        let goals = &report.workloads[0].goals;
+        let reached: Vec<_> = goals.iter().map(|g| (g.reached.as_str(), g.met)).collect();
+        // 0.75 + 3.0 seconds of CPU against 5.5.
+        assert_eq!(reached, [("1.92 ×", true), ("0.68", true), ("0.92, 80 % busy", true), ("1.50 µs", true)]);
+        let latency: Vec<_> = report.latency[0].goals.iter().map(|g| g.met).collect();
+        assert_eq!(latency, [true, false]);
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_judged() {
+        let goals = &sample().workloads[1].goals;
+        assert_eq!(goals.len(), 1, "{goals:?}");
+        assert!(goals[0].goal.contains("receiver"));
+    }
+}
