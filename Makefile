@@ -8,9 +8,9 @@ SHELL := /bin/bash
 
 help:
 	@echo 'make test       unit, house and integration tests: within 20 minutes on two cores, compilation included'
-	@echo 'make test-long  scale, every version pair, and online migrations by the dozen: seeds, kills, a huge transaction'
+	@echo 'make test-long  every kind and every version pair, scale, and online migrations by the dozen: seeds, kills, a huge transaction'
+	@echo '                LONG=online:: runs a part of it: kinds::, online::, pairs::, schemas:: or sizes::'
 	@echo 'make demo       an online migration 13 -> 18 of a realistic database that is written to (DEMO_SCALE=10: about 1 GB)'
-	@echo '                LONG=online:: runs a part of it: online::, pairs::, schemas:: or sizes::'
 	@echo 'make lint       formatting, clippy, dependencies and licences'
 	@echo 'make bench      the benchmarks, against pg_dump and pg_restore'
 	@echo 'make fuzz       each fuzz target for FUZZ_SECONDS (default 60); needs a nightly toolchain and cargo-fuzz'

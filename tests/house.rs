@@ -304,46 +304,108 @@ fn the_readme_names_every_code_and_every_event() {
     assert!(missing.is_empty(), "not in README.md: {missing:?}");
 }
 
+/// The list of pairs that this binary of tests moves every kind between.
+fn kind_pairs(main: &str) -> Vec<(u32, u32)> {
+    let text = std::fs::read_to_string(root().join(main)).unwrap();
+    let list = text.split("const KIND_PAIRS").nth(1).unwrap().split(';').next().unwrap();
+    pairs_in(list)
+}
+
+/// The kinds of the model, as its variants are named.
+fn kinds_of_the_model() -> Vec<String> {
+    let model = std::fs::read_to_string(root().join("src/schema/object.rs")).unwrap();
+    let variants = model.split("pub enum Definition {").nth(1).unwrap().split("\n}").next().unwrap();
+    variants.lines().filter_map(|l| l.trim().split_once('(').map(|(name, _)| name.to_owned())).collect()
+}
+
+/// `BaseType` → `base type`.
+fn in_words(variant: &str) -> String {
+    let word = |(i, c): (usize, char)| {
+        (i > 0 && c.is_ascii_uppercase()).then_some(' ').into_iter().chain([c.to_ascii_lowercase()])
+    };
+    variant.char_indices().flat_map(word).collect()
+}
+
+/// Kind, test, pairs.
+type Shown = (String, String, Vec<(u32, u32)>);
+
+/// The kinds that tests say they show, each with the test's name and the pairs it runs: a row each of the page.
+fn rows_of_kinds() -> Vec<Shown> {
+    let all = kind_pairs("tests/long/main.rs");
+    let mut rows = Vec::new();
+    for path in sources("tests/integration") {
+        let inside = path.parent().unwrap().ends_with("kinds");
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if !inside && !stem.starts_with("kinds_") || stem == "mod" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let parts: Vec<&str> = text.split("#[test]\n").collect();
+        for (before, test) in parts.iter().zip(&parts[1..]) {
+            let name: String =
+                test.trim_start().trim_start_matches("fn ").chars().take_while(|c| *c != '(').collect();
+            // The comment right above the test.
+            let comment: Vec<&str> = before.lines().rev().take_while(|l| l.starts_with("///")).collect();
+            let said = comment.iter().find_map(|l| l.strip_prefix("/// Kinds: "));
+            let Some(said) = said else {
+                assert!(!inside, "{}: {name} does not say which kinds it shows", shown(&path));
+                continue;
+            };
+            let body = test.split("\n}\n").next().unwrap();
+            let since = body.split("each(").nth(1).and_then(|c| c.split(',').nth(1)?.trim().parse().ok());
+            let pairs = match (inside, since) {
+                (true, since) => all.iter().filter(|p| p.0 >= since.unwrap_or(10)).copied().collect(),
+                (false, _) => pairs_in(body),
+            };
+            let place = if inside { format!("kinds::{stem}::{name}") } else { format!("{stem}::{name}") };
+            for kind in said.split('.').next().unwrap().split(", ") {
+                rows.push((kind.to_owned(), place.clone(), pairs.clone()));
+            }
+        }
+    }
+    rows.sort();
+    rows
+}
+
 /// The kinds and the pairs of versions between which a whole migration of them is tested, from the tests themselves:
 /// `PG_MIGRATOR_WRITE_DOCS=1` writes the page again.
 #[test]
 fn the_page_of_kinds_and_versions_is_the_tests_own() {
-    let usual = std::fs::read_to_string(root().join("tests/integration/kinds_types.rs")).unwrap();
-    let usual = usual.lines().find(|l| l.starts_with("const PAIRS")).map(pairs_in).unwrap();
-    let mut rows: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
-    for path in sources("tests/integration") {
-        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let Some(kinds) = file.strip_prefix("kinds_").or((file == "offline").then_some("all others")) else {
-            continue;
-        };
-        let text = std::fs::read_to_string(&path).unwrap();
-        for test in text.split("#[test]\n").skip(1) {
-            let name: String =
-                test.trim_start().trim_start_matches("fn ").chars().take_while(|c| *c != '(').collect();
-            let body = test.split("\n}\n").next().unwrap();
-            let mut pairs = pairs_in(body);
-            let words: Vec<&str> = name.rsplitn(4, '_').collect();
-            let subject = match (&words[..], words.first().and_then(|w| w.parse().ok())) {
-                ([_, "to", from, subject], Some(to)) if from.parse::<u32>().is_ok() => {
-                    pairs.push((from.parse().unwrap(), to));
-                    (*subject).to_owned()
-                }
-                _ => name.clone(),
-            };
-            if pairs.is_empty() && ["carried(", "PAIRS", "pairs("].iter().any(|w| body.contains(w)) {
-                pairs.clone_from(&usual);
-            }
-            if !pairs.is_empty() {
-                let row = format!("{} | {}", kinds.replace('_', " "), subject.replace('_', " "));
-                rows.entry(row).or_default().extend(pairs);
-            }
-        }
-    }
+    let (all, usual) = (kind_pairs("tests/long/main.rs"), kind_pairs("tests/integration/main.rs"));
+    assert!(usual.iter().all(|p| all.contains(p)), "make test runs a part of what make test-long runs");
     let mut page = String::from(
-        "# Kinds and versions\n\nGenerated from the tests (`tests/house.rs` checks that it is current): what is migrated whole and compared with \
-         what pg_dump says, and between which versions.\n\n| kinds | what is shown | from → to |\n| --- | --- | --- |\n",
+        "# Kinds and versions\n\nGenerated from the tests (`tests/house.rs` checks that it is current). Each test makes objects of its kinds in every \
+         variation that the source's version has, migrates them, and again over what is then there, and compares what `pg_dump --schema-only` says: of source \
+         and target byte for byte where they are of one major, else of the target and of what `pg_dump | psql` makes there.\n\n\
+         `make test` runs the pairs marked ●, `make test-long LONG=kinds::` those marked ○ as well; CI runs both. A pair without a mark has no such kind: \
+         its source is older.\n\n",
     );
-    for (row, mut pairs) in rows {
+    let heads: Vec<String> = all.iter().map(|(a, b)| format!("{a} → {b}")).collect();
+    page.push_str(&format!(
+        "| kind | test | {} |\n| --- | --- |{}\n",
+        heads.join(" | "),
+        " --- |".repeat(all.len())
+    ));
+    let rows = rows_of_kinds();
+    let model = kinds_of_the_model();
+    for kind in &model {
+        assert!(rows.iter().any(|r| r.0 == *kind), "no test of tests/integration/kinds shows {kind}");
+    }
+    for (kind, test, pairs) in &rows {
+        assert!(model.contains(kind), "{test}: the model has no kind {kind}");
+        let mark = |pair: &(u32, u32)| match (pairs.contains(pair), usual.contains(pair)) {
+            (true, true) => " ● |",
+            (true, false) => " ○ |",
+            _ => "  |",
+        };
+        page.push_str(&format!(
+            "| {} | `{test}` |{}\n",
+            in_words(kind),
+            all.iter().map(mark).collect::<String>()
+        ));
+    }
+    page.push_str("\nFurther tests of whole migrations:\n\n| test | from → to |\n| --- | --- |\n");
+    for (row, mut pairs) in further() {
         pairs.sort_unstable();
         pairs.dedup();
         let pairs: Vec<String> = pairs.iter().map(|(a, b)| format!("{a} → {b}")).collect();
@@ -356,6 +418,35 @@ fn the_page_of_kinds_and_versions_is_the_tests_own() {
     }
     let there = std::fs::read_to_string(&place).unwrap_or_default();
     assert!(there == page, "docs/KINDS.md is not current: PG_MIGRATOR_WRITE_DOCS=1 cargo test --test house");
+}
+
+/// Tests of kinds that are not run for every pair, with their pairs; a name's `_13_to_18` is one.
+fn further() -> BTreeMap<String, Vec<(u32, u32)>> {
+    let mut rows: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
+    for path in sources("tests/integration") {
+        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if !file.starts_with("kinds_") && file != "offline" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for test in text.split("#[test]\n").skip(1) {
+            let name: String =
+                test.trim_start().trim_start_matches("fn ").chars().take_while(|c| *c != '(').collect();
+            let mut pairs = pairs_in(test.split("\n}\n").next().unwrap());
+            let words: Vec<&str> = name.rsplitn(4, '_').collect();
+            let subject = match (&words[..], words.first().and_then(|w| w.parse().ok())) {
+                ([_, "to", from, subject], Some(to)) if from.parse::<u32>().is_ok() => {
+                    pairs.push((from.parse().unwrap(), to));
+                    (*subject).to_owned()
+                }
+                _ => name.clone(),
+            };
+            if !pairs.is_empty() {
+                rows.entry(format!("{file}: {}", subject.replace('_', " "))).or_default().extend(pairs);
+            }
+        }
+    }
+    rows
 }
 
 /// Pairs of majors as the tests write them: `(13, 18)`, `(13, 18, …`.

@@ -15,8 +15,15 @@ use crate::schema::{
 
 /// Ties and labels, with the addresses they are on.
 pub(super) struct Attached {
-    ties: Vec<(Address, String)>,
+    ties: Vec<Tie>,
     labels: Vec<Label>,
+}
+
+struct Tie {
+    on: Address,
+    extension: String,
+    /// Whether initdb made the extension, so that it is on the target although it is not in the model.
+    of_initdb: bool,
 }
 
 struct Label {
@@ -30,7 +37,7 @@ struct Label {
 
 /// All of them: two queries.
 pub(super) async fn read(c: &Catalogs<'_>) -> Result<Attached, DumpError> {
-    let ties = "SELECT d.classid, d.objid, e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid \
+    let ties = "SELECT d.classid, d.objid, e.extname, e.oid < 16384 AS of_initdb FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid \
          WHERE d.deptype = 'x' AND d.refclassid = 'pg_extension'::regclass ORDER BY d.classid, d.objid, d.ctid";
     // What initdb labelled, if anything, is the target's own.
     let labels = "SELECT l.classoid, l.objoid, a.attname, l.provider, l.label, \
@@ -45,7 +52,11 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Attached, DumpError> {
         c.query("reading security labels", labels)
     )?;
     let tie = |row: &crate::pg::Row| -> Result<_, DumpError> {
-        Ok((Address::new(row.get("classid")?, row.get("objid")?), row.get("extname")?))
+        Ok(Tie {
+            on: Address::new(row.get("classid")?, row.get("objid")?),
+            extension: row.get("extname")?,
+            of_initdb: row.get("of_initdb")?,
+        })
     };
     let label = |row: &crate::pg::Row| -> Result<_, DumpError> {
         Ok(Label {
@@ -77,13 +88,14 @@ pub(super) fn attach(schema: &mut Schema, attached: Attached, filter: &Filter) {
         .map(|o| (o.name.clone(), o.address))
         .collect();
     let mut ties: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    for (address, extension) in attached.ties {
-        if let Some(at) = find(schema, &address) {
-            ties.entry(at).or_default().push(extension);
+    for tie in attached.ties {
+        // A filter may leave out the extension.
+        let there = tie.of_initdb || extensions.contains_key(&tie.extension);
+        if let Some(at) = find(schema, &tie.on).filter(|_| there) {
+            ties.entry(at).or_default().push(tie.extension);
         }
     }
     for (at, names) in ties {
-        let names: Vec<String> = names.into_iter().filter(|n| extensions.contains_key(n)).collect();
         let object = &schema.objects[at];
         let phrase = match object.definition {
             // The index behind it.

@@ -7,12 +7,14 @@ use super::catalogs::{Catalogs, USER_NAMESPACE, type_object};
 use crate::pg::Row;
 use crate::schema::{Definition, Domain, DomainCheck, Object};
 
-/// All domains. Constraints are catalog rows: checks always, NOT NULL from 17 on.
+/// All domains. Constraints are catalog rows: checks always, NOT NULL from 17 on. A domain takes the default of a type
+/// that has one, as it is, unless it is told not to.
 pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
     let domains = format!(
         "SELECT t.oid, n.nspname, t.typname, pg_get_userbyid(t.typowner) AS owner, \
            format_type(t.typbasetype, t.typtypmod) AS base_type, t.typnotnull, \
-           COALESCE(pg_get_expr(t.typdefaultbin, 'pg_type'::regclass), quote_literal(t.typdefault)) AS default, \
+           pg_get_expr(t.typdefaultbin, 'pg_type'::regclass) AS default, \
+           t.typdefaultbin IS NULL AND t.typdefault IS NULL AND b.typdefault IS NOT NULL AS no_default, \
            CASE WHEN t.typcollation <> b.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(l.collname) \
              END AS collation \
          FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace \
@@ -48,6 +50,7 @@ fn domain(row: &Row, constraints: &[&Row]) -> Result<Domain, DumpError> {
         base_type: row.get("base_type")?,
         collation: row.get("collation")?,
         default: row.get("default")?,
+        no_default: row.get("no_default")?,
         not_null: row.get("typnotnull")?,
         ..Domain::default()
     };

@@ -1,5 +1,6 @@
 //! The order of an inheriting table's columns where it is not the one that `INHERITS` gives: parents that got columns
-//! after their children were made, children that were attached to their parents.
+//! after their children were made, children that were attached to their parents. And their storage, which a new child
+//! takes from its parents and an old one does not.
 //!
 //! `CREATE TABLE … INHERITS` puts the parents' columns first, and pg_dump leaves it at that: `INSERT` without a list of
 //! columns, `SELECT *` and row types then mean something else. A column that is not the child's own can only come from a
@@ -24,6 +25,21 @@ pub(super) fn differs(child: &Table, parents: &[&Table]) -> bool {
         }
     }
     !natural.into_iter().eq(child.columns.iter().map(|c| c.name.as_str()))
+}
+
+/// Whether `INHERITS` would give a column of the child a parent's storage or compression where it has its type's own; or would fail,
+/// because two parents have not the same.
+pub(super) fn inherits_storage(child: &Table, parents: &[&Table]) -> bool {
+    let kept = |c: &Column| (c.storage, c.compression);
+    child.columns.iter().any(|column| {
+        let theirs = parents.iter().flat_map(|p| &p.columns).filter(|c| c.name == column.name);
+        let mut theirs = theirs.map(kept);
+        let Some(first) = theirs.next() else { return false };
+        let ours = kept(column);
+        first.0.is_some() && ours.0.is_none()
+            || first.1.is_some() && ours.1.is_none()
+            || theirs.any(|other| other != first)
+    })
 }
 
 /// The table, made as an heir of its parents, by way of another one where the order of its columns asks for that.

@@ -10,8 +10,10 @@ pub struct Domain {
     pub base_type: String,
     /// Its collation, qualified and quoted, where it is not the base type's.
     pub collation: Option<String>,
-    /// Its default, as an expression.
+    /// Its default, as an expression, where it has one of its own.
     pub default: Option<String>,
+    /// It has none although its base type has one, which it would take.
+    pub no_default: bool,
     /// Whether it refuses NULL.
     pub not_null: bool,
     /// Name of its NOT NULL constraint, unquoted, where it is not the one that the server would choose (17 and later).
@@ -59,6 +61,9 @@ impl Domain {
             sql += &format!("\n\tCONSTRAINT {} {}", quote_ident(&check.name), check.definition);
         }
         let mut out = vec![sql];
+        if self.no_default {
+            out.push(format!("ALTER DOMAIN {name} DROP DEFAULT"));
+        }
         if let Some((constraint, text)) = &self.not_null_comment {
             out.push(comment_on(&name, constraint, text));
         }

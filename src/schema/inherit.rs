@@ -4,7 +4,7 @@
 //! Invariant: making the parents and then the child gives the child the defaults, generation expressions and
 //! not-null constraints it has on the source, none more, none less.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::column::{Column, ColumnDefault, Generated};
 use super::column_order;
@@ -20,6 +20,7 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
         .filter(|(_, o)| matches!(o.definition, Definition::Table(_)))
         .map(|(i, o)| (o.address, i))
         .collect();
+    let mut made_with = HashMap::new();
     // Decided for all first: what a grandchild sees must not depend on whether its parent was settled already.
     let mut settled: Vec<(usize, Vec<Settled>, bool, Vec<Check>)> = Vec::new();
     for (i, object) in objects.iter().enumerate() {
@@ -35,11 +36,15 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
         if !parents.is_empty() {
             let columns = child.columns.iter().map(|c| settle(child, c, &parents, named_not_null)).collect();
             let all = child.parents().count() == parents.len();
-            let reorder = all && child.partition_of.is_none() && column_order::differs(child, &parents);
+            let apart =
+                column_order::differs(child, &parents) || column_order::inherits_storage(child, &parents);
+            let reorder = all && child.partition_of.is_none() && apart;
             // Those that the parents have when they are made; others come with the parents' later.
-            let theirs: HashSet<&str> =
-                parents.iter().flat_map(|p| &p.checks).map(|c| c.name.as_str()).collect();
-            let checks = child.checks.iter().filter(|c| theirs.contains(c.name.as_str())).cloned().collect();
+            let inherits = |c: &&Check| {
+                tables_of(child, &tables).any(|p| has_when_made(objects, &tables, p, &c.name, &mut made_with))
+            };
+            let checks =
+                if reorder { child.checks.iter().filter(inherits).cloned().collect() } else { Vec::new() };
             settled.push((i, columns, reorder, checks));
         }
     }
@@ -69,6 +74,32 @@ pub fn settle_children(objects: &mut [Object], named_not_null: bool) {
         }
     }
     pass_down_nullable(objects, &parents_of);
+}
+
+fn tables_of<'a>(child: &'a Table, tables: &'a HashMap<Address, usize>) -> impl Iterator<Item = usize> + 'a {
+    child.parents().filter_map(|p| tables.get(&p.address).copied())
+}
+
+/// Whether `CREATE TABLE` gives the table this check: its own, or one that a parent has when that is made. Where a parent's is not
+/// valid, or otherwise a step of its own, the child's is valid all the same, and comes with that step.
+fn has_when_made(
+    objects: &[Object],
+    tables: &HashMap<Address, usize>,
+    at: usize,
+    name: &str,
+    known: &mut HashMap<(usize, String), bool>,
+) -> bool {
+    let key = (at, name.to_owned());
+    if let Some(has) = known.get(&key) {
+        return *has;
+    }
+    let Definition::Table(table) = &objects[at].definition else { return false };
+    let has = table.checks.iter().any(|c| c.name == name && !c.separate)
+        && (table.partition_of.is_some()
+            || table.checks.iter().any(|c| c.name == name && c.local)
+            || tables_of(table, tables).any(|p| has_when_made(objects, tables, p, name, known)));
+    known.insert(key, has);
+    has
 }
 
 /// A child of a child that may be NULL although its parent's parent may not, may be NULL too.

@@ -52,9 +52,14 @@ impl Subscription {
     /// `CREATE SUBSCRIPTION … WITH (connect = false, …)`.
     pub fn create(&self, object: &Object, options: &RenderOptions) -> Vec<String> {
         let publications: Vec<String> = self.publications.iter().map(|p| quote_ident(p)).collect();
-        let slot = self.slot.as_deref().map_or_else(|| "NONE".to_owned(), quote_literal);
+        let slot = match self.slot.as_deref() {
+            None => ", slot_name = NONE".to_owned(),
+            // The default: the server takes as such what it does not take when it is written (pg_dump writes it).
+            Some(slot) if slot == object.name && !is_slot_name(slot) => String::new(),
+            Some(slot) => format!(", slot_name = {}", quote_literal(slot)),
+        };
         let mut sql = format!(
-            "CREATE SUBSCRIPTION {} CONNECTION {} PUBLICATION {} WITH (connect = false, slot_name = {slot}",
+            "CREATE SUBSCRIPTION {} CONNECTION {} PUBLICATION {} WITH (connect = false{slot}",
             quote_ident(&object.name),
             quote_literal(&self.conninfo),
             publications.join(", ")
@@ -105,4 +110,9 @@ impl Subscription {
     pub fn reference(&self, object: &Object) -> String {
         format!("SUBSCRIPTION {}", quote_ident(&object.name))
     }
+}
+
+/// Whether the server takes this as the name of a slot.
+fn is_slot_name(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }

@@ -4,12 +4,13 @@
 use std::process::Stdio;
 
 use crate::harness::{Database, assert_same, assert_same_rows, tools};
-use crate::kinds_types::{carried_between, kind};
+use crate::kinds::{carried_between, kind};
 use crate::moves::pair_with;
 
 #[test]
-fn not_null_virtual_temporal_and_not_enforced() {
-    let pair = carried_between(18, 18, &kind("eighteen"));
+fn rows_of_what_came_with_18_arrive() {
+    let pair = pair_with(18, 18, &kind("eighteen"));
+    pair.offline().ok();
     assert_same_rows(&pair.source, &pair.target);
     // As they are computed where they are read.
     let generated = "SELECT tableoid::regclass, * FROM e.gen ORDER BY a";

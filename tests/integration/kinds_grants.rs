@@ -1,69 +1,12 @@
-//! Privileges, ties to extensions, security labels, tablespaces: whole migrations of every variation.
+//! Privileges without a superuser and through psql, security labels, tablespaces.
 
 use crate::harness::{Cluster, Database, Options, assert_same_schema, fixture, migrator, schema_dump};
-use crate::moves::{Move, assert_untouched_source, offline, pair, pair_with};
-
-fn every_variation(from: u32, to: u32) {
-    let pair = pair(from, to, &["kinds_grants.sql"]);
-    pair.offline().ok();
-    assert_same_schema(&pair.source, &pair.target);
-    assert_same_grants(&pair);
-    assert_untouched_source(&pair.source);
-    pair.offline().arg("--drop-target-first").ok();
-    assert_same_grants(&pair);
-}
-
-/// What the catalogs say, grantors included: pg_dump's text has them only by order.
-fn assert_same_grants(pair: &Move) {
-    if pair.source.cluster.major != pair.target.cluster.major {
-        // The kinds of privileges are not the same.
-        return assert_same_schema(&pair.source, &pair.target);
-    }
-    let sql = "SELECT * FROM (SELECT c.relname::text AS name, c.relacl::text AS acl FROM pg_class c \
-             WHERE c.relnamespace::regnamespace::text IN ('g', 'ext') AND relkind IN ('r', 'v', 'm', 'S', 'p') \
-           UNION ALL SELECT c.relname || '.' || attname, attacl::text FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid \
-             WHERE attacl IS NOT NULL AND relnamespace::regnamespace::text IN ('g', 'ext') \
-           UNION ALL SELECT p.oid::regprocedure::text, proacl::text FROM pg_proc p WHERE pronamespace::regnamespace::text = 'g' \
-           UNION ALL SELECT t.typname, typacl::text FROM pg_type t WHERE typnamespace::regnamespace::text = 'g' \
-           UNION ALL SELECT n.nspname, nspacl::text FROM pg_namespace n WHERE nspname IN ('g', 'ext') \
-           UNION ALL SELECT e.extname || ' ' || d.classid::regclass || d.objid::text::int * 0, count(*)::text FROM pg_depend d \
-             JOIN pg_extension e ON e.oid = refobjid WHERE deptype = 'x' AND refclassid = 'pg_extension'::regclass GROUP BY 1 \
-           UNION ALL SELECT defaclrole::regrole || ' ' || coalesce(nspname, '') || defaclobjtype::text, defaclacl::text \
-             FROM pg_default_acl LEFT JOIN pg_namespace n ON n.oid = defaclnamespace) AS all_of_it ORDER BY 1, 2";
-    // The owner's own list grows with versions, and an empty entry is none.
-    let of = |database: &Database<'_>| {
-        let text = database.psql(sql);
-        let letters =
-            |line: &str| line.replace("arwdDxtm", "arwdDxt").replace("a*r*w*d*D*x*t*m*", "a*r*w*d*D*x*t*");
-        text.lines().map(|l| letters(l) + "\n").collect::<String>()
-    };
-    let diff = crate::harness::diff(&of(&pair.source), &of(&pair.target));
-    assert!(diff.is_empty(), "privileges differ:\n{diff}");
-}
-
-#[test]
-fn every_variation_10_to_18() {
-    every_variation(10, 18);
-}
-
-#[test]
-fn every_variation_13_to_18() {
-    every_variation(13, 18);
-}
-
-#[test]
-fn every_variation_15_to_15() {
-    every_variation(15, 15);
-}
-
-#[test]
-fn every_variation_18_to_18() {
-    every_variation(18, 18);
-}
+use crate::kinds::kind;
+use crate::moves::{offline, pair_with};
 
 #[test]
 fn the_script_makes_the_same_privileges_through_psql() {
-    let pair = pair(18, 18, &["kinds_grants.sql"]);
+    let pair = pair_with(18, 18, &kind("grants"));
     let run = migrator(["schema", "--source", &pair.source.conninfo()]).ok();
     pair.target.psql(&run.stdout);
     assert_same_schema(&pair.source, &pair.target);
@@ -116,7 +59,7 @@ fn grants_of_others_without_a_superuser() {
     pair.target.psql("REVOKE app_reader, app_owner FROM grants_mover");
 }
 
-/// There is no label provider in these servers, so the catalog is written by hand, and the script is what is compared.
+/// Kinds: SecurityLabels. There is no label provider in these servers, so the catalog is written by hand, and the script is what is compared.
 #[test]
 fn security_labels_are_in_the_script_as_pg_dump_has_them() {
     let pair = pair_with(

@@ -1,18 +1,7 @@
 //! Operators, and their classes and families.
 
-use crate::harness::{assert_same_schema, schema_dump};
-use crate::kinds_types::{carried, carried_between};
+use crate::kinds::carried_between;
 use crate::moves::pair_with;
-
-#[test]
-fn operators() {
-    carried("operators");
-}
-
-#[test]
-fn operator_classes_and_families() {
-    carried("classes");
-}
 
 #[test]
 fn operator_classes_of_every_access_method_of_the_server() {
@@ -32,37 +21,6 @@ DO $do$ DECLARE c record; items text; BEGIN
   END LOOP; END $do$;"#;
     for (from, to) in [(15, 15), (18, 18)] {
         carried_between(from, to, script);
-    }
-}
-
-#[test]
-fn what_is_added_to_a_family_of_an_extension_or_the_server_arrives() {
-    for (from, to) in [(18, 18), (12, 18)] {
-        let pair = pair_with(
-            from,
-            to,
-            "CREATE EXTENSION btree_gist; CREATE FUNCTION eq(int, bigint) RETURNS boolean LANGUAGE internal IMMUTABLE STRICT AS 'int48eq';
-             CREATE FUNCTION \"Lt\"(int, text) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT AS 'SELECT $1::text < $2';
-             CREATE FUNCTION cmp(int, text) RETURNS int LANGUAGE sql IMMUTABLE STRICT AS 'SELECT 0';
-             CREATE OPERATOR === (PROCEDURE = eq, LEFTARG = int, RIGHTARG = bigint);
-             CREATE OPERATOR <<< (PROCEDURE = \"Lt\", LEFTARG = int, RIGHTARG = text);
-             ALTER OPERATOR FAMILY gist_int4_ops USING gist ADD OPERATOR 3 === (int, bigint), OPERATOR 1 pg_catalog.< (int, smallint);
-             ALTER OPERATOR FAMILY pg_catalog.integer_ops USING btree ADD OPERATOR 1 <<< (int, text), FUNCTION 1 (int, text) cmp(int, text);
-             CREATE TABLE t (i int, EXCLUDE USING gist (i WITH =))",
-        );
-        let added = "SELECT (SELECT opfname FROM pg_opfamily WHERE oid = amopfamily), amopstrategy, amopopr::regoperator FROM pg_amop \
-               WHERE oid >= 16384 AND (amopopr >= 16384 OR amoplefttype <> amoprighttype) AND amopopr::regoperator::text !~ '<->' \
-             UNION ALL SELECT (SELECT opfname FROM pg_opfamily WHERE oid = amprocfamily), amprocnum, NULL FROM pg_amproc \
-               WHERE amproc::text IN ('cmp') ORDER BY 1, 2, 3";
-        // A member of pg_catalog's own family, and one of the extension's: pg_dump has neither.
-        let wanted = "integer_ops|1|<<<(integer,text)\ninteger_ops|1|\n";
-        assert!(pair.source.psql(added).contains(wanted.trim_end()), "{}", pair.source.psql(added));
-        assert!(!schema_dump(&pair.source).contains("ALTER OPERATOR FAMILY"));
-        pair.offline().ok();
-        assert_same_schema(&pair.source, &pair.target);
-        assert_eq!(pair.source.psql(added), pair.target.psql(added));
-        pair.offline().arg("--drop-target-first").ok();
-        assert_eq!(pair.source.psql(added), pair.target.psql(added));
     }
 }
 

@@ -1,29 +1,7 @@
-//! Extended statistics: every kind, and that they are filled.
+//! Extended statistics under filters.
 
 use crate::harness::assert_same_schema;
-use crate::kinds_types::{carried_between, kind, pairs};
 use crate::moves::pair_with;
-
-#[test]
-fn extended_statistics() {
-    // How many there are with how many of the two sorts of data that every version has.
-    for (from, to) in pairs() {
-        let pair = carried_between(from, to, &kind("statistics"));
-        let filled = |version: u32| match version {
-            ..12 => {
-                "SELECT string_agg(stxname, ',' ORDER BY stxname) FROM pg_statistic_ext WHERE stxndistinct IS NOT NULL OR stxdependencies IS NOT NULL"
-            }
-            _ => {
-                "SELECT string_agg(stxname, ',' ORDER BY stxname) FROM pg_statistic_ext JOIN pg_statistic_ext_data ON oid = stxoid WHERE stxdndistinct IS NOT NULL OR stxddependencies IS NOT NULL OR stxdmcv IS NOT NULL"
-            }
-        };
-        let (there, here) = (pair.source.psql(filled(from)), pair.target.psql(filled(to)));
-        for name in there.split(',') {
-            assert!(here.split(',').any(|n| n == name), "{from} → {to}: {name} is not filled: {here}");
-        }
-        assert!(here.contains("on_late") && here.contains("on_m") && here.contains("all_kinds"), "{here}");
-    }
-}
 
 #[test]
 fn statistics_follow_their_table_through_filters() {

@@ -10,6 +10,9 @@
     clippy::doc_lazy_continuation
 )]
 
+/// The pairs of majors that every kind is moved between here; `tests/long` has all of them.
+const KIND_PAIRS: &[(u32, u32)] = &[(10, 18), (13, 18), (15, 15), (18, 18)];
+
 mod accidents;
 mod apply;
 mod bad_input;
@@ -29,13 +32,14 @@ mod hard_cutovers;
 mod harness;
 mod hostile;
 mod kept_subscription;
+mod kinds;
 mod kinds_database;
 mod kinds_eighteen;
 mod kinds_foreign;
 mod kinds_grants;
 mod kinds_operators;
 mod kinds_statistics;
-mod kinds_text_search;
+mod kinds_tables;
 mod kinds_types;
 mod library;
 mod live;

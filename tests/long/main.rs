@@ -7,8 +7,14 @@
     clippy::doc_lazy_continuation
 )]
 
+/// The pairs of majors that every kind is moved between.
+const KIND_PAIRS: &[(u32, u32)] =
+    &[(10, 18), (11, 18), (12, 18), (13, 18), (14, 18), (15, 15), (16, 17), (17, 18), (18, 18)];
+
 #[path = "../integration/harness/mod.rs"]
 mod harness;
+#[path = "../integration/kinds/mod.rs"]
+mod kinds;
 #[allow(dead_code)]
 #[path = "../integration/moves.rs"]
 mod moves;

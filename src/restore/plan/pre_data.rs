@@ -41,6 +41,10 @@ const APART: [&str; 9] = [
     "MATERIALIZED VIEW",
 ];
 
+/// Kinds that the server looks up by types when others are made, without a record that those need them: views written with a cast,
+/// statistics on a column, an `ORDER BY`. What is behind them in the order of all steps stays behind them.
+const LOOKED_UP: [&str; 3] = ["CAST", "OPERATOR CLASS", "OPERATOR FAMILY"];
+
 /// The waves of the pre-data steps, over so many connections.
 pub fn waves(steps: &[Step], jobs: usize) -> Vec<Wave> {
     let mut waves: Vec<Wave> = Vec::new();
@@ -62,11 +66,17 @@ pub fn waves(steps: &[Step], jobs: usize) -> Vec<Wave> {
 
 /// Steps of the section by the longest way down their needs; in order within a depth.
 fn by_depth(steps: &[Step]) -> Vec<Vec<usize>> {
-    let mut depths = vec![0; steps.len()];
+    let (mut depths, mut least) = (vec![0; steps.len()], 0);
     let mut all: Vec<Vec<usize>> = Vec::new();
     for (i, step) in steps.iter().enumerate().filter(|(_, s)| s.section == Section::PreData) {
         let below = step.needs.iter().filter(|&&n| steps[n].section == Section::PreData);
-        depths[i] = below.map(|&n| depths[n] + 1).max().unwrap_or(0);
+        let own = below.map(|&n| depths[n] + 1).max().unwrap_or(0);
+        if LOOKED_UP.contains(&step.kind) {
+            depths[i] = own;
+            least = least.max(own + 1);
+        } else {
+            depths[i] = own.max(least);
+        }
         if all.len() <= depths[i] {
             all.resize_with(depths[i] + 1, Vec::new);
         }
@@ -145,6 +155,18 @@ mod tests {
 
     use super::*;
     use crate::schema::Address;
+
+    #[test]
+    fn what_is_looked_up_without_a_record_stays_before() {
+        let steps = [
+            step(0, "FUNCTION", vec![]),
+            step(1, "CAST", vec![0]),
+            step(2, "OPERATOR CLASS", vec![]),
+            step(3, "TABLE", vec![]),
+            step(4, "STATISTICS", vec![3]),
+        ];
+        assert_eq!(by_depth(&steps), [vec![0, 2], vec![1], vec![3], vec![4]]);
+    }
 
     fn step(number: usize, kind: &'static str, needs: Vec<usize>) -> Step {
         let address = Address::relation(u32::try_from(number).expect("few steps"));

@@ -20,7 +20,8 @@ pub use {
     ledger::{Books, Ledger},
     migrator::{Migrator, Run, Running, migrator},
     oracle::{
-        assert_same, assert_same_rows, assert_same_schema, diff, fixture, reference_target, rows, schema_dump,
+        assert_same, assert_same_rows, assert_same_schema, assert_schema, comparable, diff, expected_schema,
+        fixture, reference_target, rows, schema_dump, try_reference_target,
     },
     proxy::Proxy,
 };

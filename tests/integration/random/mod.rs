@@ -9,6 +9,8 @@ mod code;
 mod extras;
 mod indexes;
 mod names;
+mod operators;
+mod outside;
 mod properties;
 mod tables;
 mod types;
@@ -91,6 +93,7 @@ pub struct Generator {
     pub constraints: Vec<(String, String)>,
     /// What comments and owners can be given to: `TABLE a.b`.
     pub objects: Vec<String>,
+    pub rare: extras::Rare,
 }
 
 type Act = fn(&mut Generator);
@@ -112,6 +115,9 @@ DO $$ DECLARE s text; v text; BEGIN
   END LOOP;
 END $$;
 "#;
+
+/// Seeds below draw no rarer kinds: those that once showed a difference stay the scripts that they were.
+pub const RARE_FROM: u64 = 500;
 
 /// What can be drawn, and how often.
 const ACTS: &[(Act, u64)] = &[
@@ -171,10 +177,15 @@ impl Generator {
             indexes: Vec::new(),
             constraints: Vec::new(),
             objects: Vec::new(),
+            rare: extras::Rare { on: seed >= RARE_FROM, ..Default::default() },
         };
         generator.beginning();
         let total: u64 = ACTS.iter().map(|a| a.1).sum();
         while generator.out.len() < statements {
+            if generator.rare.on && generator.once_in(3) {
+                generator.extra();
+                continue;
+            }
             let mut at = generator.chance.between(0, total as i64 - 1) as u64;
             for (act, weight) in ACTS {
                 if at < *weight {
