@@ -172,6 +172,9 @@ pub(crate) struct OnlineArgs {
     /// Stop the migration when its slot holds back more WAL than this on the source [default: no limit].
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_some_bytes)]
     pub(crate) max_slot_wal: Option<u64>,
+    /// Connections that apply changes to the target [default: 1].
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) apply_jobs: Option<u16>,
     /// At cutover, stop writes on the source: read-only for new sessions, writing sessions ended.
     #[arg(long)]
     pub(crate) fence_source: bool,

@@ -51,12 +51,11 @@ pub async fn stream_begun(
     let failed: Vec<_> = failed.iter().map(|r| quote_literal(r)).collect();
     let n = quote_literal(name);
     let sql = format!(
-        "BEGIN; SET LOCAL synchronous_commit = on; {}; DELETE FROM _pg_migrator.lane WHERE migration = {n}; \
-         INSERT INTO _pg_migrator.lane SELECT {n}, i, '{at}', '{at}' FROM pg_catalog.generate_series(0, {}) AS i; \
+        "BEGIN; SET LOCAL synchronous_commit = on; {}; {}; \
          UPDATE _pg_migrator.relation SET state = CASE WHEN relation = ANY (ARRAY[{}]::text[]) THEN 'failed' ELSE 'copied' END \
          WHERE migration = {n}; COMMIT",
         super::phase_entered(name, "StreamApply"),
-        lanes.max(1) - 1,
+        lanes_set(name, lanes, Progress { commit_lsn: at, end_lsn: at }),
         failed.join(", "),
     );
     Ok(target.batch("recording that the stream begins", &sql).await?)
@@ -69,6 +68,33 @@ pub fn lane_applied(name: &str, lane: usize, progress: Progress) -> String {
         progress.commit_lsn,
         progress.end_lsn,
         quote_literal(name)
+    )
+}
+
+/// The statement that records how changes of a relation (its OID on the source) go to lanes: by row, or to one lane. It has to be
+/// committed before anything goes there.
+pub fn route(name: &str, relation: u32, apart: bool) -> String {
+    format!(
+        "INSERT INTO _pg_migrator.route VALUES ({}, {relation}, {apart}) \
+         ON CONFLICT (migration, relation) DO UPDATE SET apart = excluded.apart",
+        quote_literal(name)
+    )
+}
+
+/// The query for what [`route`] recorded: the relation's OID, and whether it goes by row.
+pub fn routes(name: &str) -> String {
+    format!("SELECT relation, apart FROM _pg_migrator.route WHERE migration = {}", quote_literal(name))
+}
+
+/// The statements by which there are so many lanes from now on, all of which stand here.
+pub fn lanes_set(name: &str, lanes: usize, at: Progress) -> String {
+    let n = quote_literal(name);
+    format!(
+        "DELETE FROM _pg_migrator.lane WHERE migration = {n}; \
+         INSERT INTO _pg_migrator.lane SELECT {n}, i, '{}', '{}' FROM pg_catalog.generate_series(0, {}) AS i",
+        at.commit_lsn,
+        at.end_lsn,
+        lanes.max(1) - 1
     )
 }
 

@@ -379,12 +379,13 @@ impl Batcher {
     }
 
     /// What [`Batcher::take_ready`] gives or, where there is none, what has come of the transaction that is under way: a batch
-    /// without [`Batch::ends`]. `None`: nothing has come.
+    /// without [`Batch::ends`]. `None`: nothing has come, or lanes stand apart behind it: what only some of them lack is not cut, as it was not when
+    /// the others got it.
     pub fn take(&mut self) -> Option<Batch> {
         if self.has_ready() {
             return self.take_ready();
         }
-        if self.pending.pieces.is_empty() {
+        if self.pending.pieces.is_empty() || !self.barriers.is_empty() {
             return None;
         }
         if let Some(open) = &mut self.open {

@@ -30,6 +30,8 @@ use crate::progress::Reporter;
 
 /// Under load, what is applied is flushed this often.
 const FLUSH: Duration = Duration::from_millis(500);
+/// Changes of a batch from which on more than one lane is worth the second round trip that it costs.
+const SPREAD_FROM: usize = 500;
 /// Changes in one batch.
 const CHANGES: usize = 50_000;
 
@@ -70,6 +72,8 @@ pub async fn run(
     let setup = ApplySetup {
         name: input.name.clone(),
         lanes: input.lanes.clone(),
+        jobs: input.options.lanes.max(1),
+        spread_from: SPREAD_FROM,
         encoding: encoding.to_owned(),
         reporter: input.reporter.clone(),
     };

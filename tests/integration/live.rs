@@ -6,6 +6,7 @@ use crate::harness::{
     Cluster, Database, Migrator, Run, Running, assert_same_schema, migrator, online_cluster, unique,
 };
 use crate::moves::eventually;
+use crate::pair::lanes;
 
 /// Said when the slot is there; when changes are being applied; when a resumed migration does; when it has caught up.
 pub const SLOT: &str = "the copy sees the source as of";
@@ -85,7 +86,7 @@ impl<'a> Live<'a> {
         migrator(["--mode", "online", "--jobs", "4", "--create-publication", "--cutover-poll-secs", "1"])
             .args(["--source", &self.source_conninfo(), "--target", target])
             .args(["--slot-name", &self.name, "--publication", &self.name])
-            .args(["--subscription-name", &self.name])
+            .args(["--subscription-name", &self.name, "--apply-jobs", &lanes().to_string()])
             .limit(Duration::from_secs(120))
     }
 

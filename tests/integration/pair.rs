@@ -20,6 +20,8 @@ pub struct Pair {
     pub source: Database<'static>,
     pub target: Database<'static>,
     pub limits: Limits,
+    /// Lanes that apply.
+    pub jobs: usize,
     /// Warnings so far: object and message.
     pub warnings: Arc<Mutex<Vec<(String, String)>>>,
     slot: String,
@@ -72,6 +74,7 @@ impl Pair {
             source,
             target,
             limits: Limits::default(),
+            jobs: lanes(),
             warnings: Arc::default(),
             slot,
             server,
@@ -98,7 +101,14 @@ impl Pair {
                 }
             });
             let lanes = self.progress().await;
-            let setup = ApplySetup { name: "move".into(), lanes, encoding: "UTF8".into(), reporter };
+            let setup = ApplySetup {
+                name: "move".into(),
+                lanes,
+                jobs: self.jobs,
+                spread_from: 1,
+                encoding: "UTF8".into(),
+                reporter,
+            };
             self.applier = Some(Applier::open(&self.server, setup).await?);
         }
         Ok(())
@@ -145,6 +155,11 @@ impl Pair {
         Ok(())
     }
 
+    /// The sessions that apply end; the next ones go on from the journal.
+    pub fn close(&mut self) {
+        self.applier = None;
+    }
+
     /// Runs this on the source and applies it.
     #[track_caller]
     pub fn go(&mut self, sql: &str) -> impl Future<Output = Applied> {
@@ -174,4 +189,9 @@ impl Drop for Pair {
         self.applier = None;
         let _ = self.source.try_psql(&format!("SELECT pg_drop_replication_slot('{}')", self.slot));
     }
+}
+
+/// Lanes that changes are applied over: as `PG_MIGRATOR_TEST_LANES` says, or one.
+pub fn lanes() -> usize {
+    std::env::var("PG_MIGRATOR_TEST_LANES").map_or(1, |n| n.parse().expect("a number of lanes"))
 }

@@ -244,7 +244,7 @@ fn online(raw: OnlineArgs) -> Result<OnlineOptions, UsageError> {
         slot_timeout: seconds(raw.slot_timeout_secs, default.slot_timeout),
         drain_timeout: seconds(raw.drain_timeout_secs, default.drain_timeout),
         reconnect: seconds(raw.reconnect_secs, default.reconnect),
-        lanes: default.lanes,
+        lanes: raw.apply_jobs.map_or(default.lanes, usize::from),
         apply_memory: default.apply_memory,
     })
 }

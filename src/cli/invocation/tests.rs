@@ -170,7 +170,7 @@ fn refusals_name_the_flag() {
         online(&["--slot-timeout-secs", "0"]),
         online(&["--drain-timeout-secs", "x"]),
         online(&["--reconnect-secs", "-1"]),
-        online(&["--apply-jobs", "2"]),
+        online(&["--apply-jobs", "0"]),
         [&["check", "--mode", "online", "--slot-name", "A"][..], &BOTH].concat(),
         offline(&["--lag-threshold-bytes", "-1"]),
         offline(&["--split-bytes", "1XB"]),
@@ -223,7 +223,7 @@ error: invalid value '-1' for '--max-slot-wal <SIZE>': expected a number with an
 error: invalid value '0' for '--slot-timeout-secs <N>': 0 is not in 1..=2147483
 error: invalid value 'x' for '--drain-timeout-secs <N>': invalid digit found in string
 error: invalid value '-1' for '--reconnect-secs <N>': invalid digit found in string
-error: unexpected argument '--apply-jobs' found
+error: invalid value '0' for '--apply-jobs <N>': 0 is not in 1..=64
 --slot-name: a slot's name has only lower case letters, digits and underscores
 error: invalid value '-1' for '--lag-threshold-bytes <N>': invalid digit found in string
 error: invalid value '1XB' for '--split-bytes <SIZE>': expected a number with an optional unit: B, kB, MB, GB or TB

@@ -5,35 +5,31 @@
 //! each segment, and a segment that fails is replayed change by change, in the source's order, which is always right.
 //! Invariant: the lane's LSN is in the same transaction as the changes it speaks of.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::error::in_the_way;
-use super::lane::{About, Failure, Kind, Lane};
+use super::lane::{Failure, Kind, Lane};
 use super::segment::{self, Targets};
+use super::serial::{self, PAUSE, TRIES, is_in_the_way};
 use super::target_relation::{self, TargetRelation, Unfit};
-use super::{Applied, ApplyError, ApplySetup, Missing, session, statement};
+use super::{Applied, ApplyError, ApplySetup, Missing, route, session, spread, statement};
 use crate::journal;
 use crate::lsn::Lsn;
 use crate::pg::Server;
 use crate::progress::Event;
 use crate::stream::batch::{Batch, Commit, Segment};
-use crate::stream::change::{Change, ChangeKind};
+use crate::stream::change::ChangeKind;
 use crate::stream::relation::{Relation, ReplicaIdentity};
-
-/// How often something is tried again that another session on the target was in the way of.
-const TRIES: u32 = 6;
-/// The first pause between two tries; each is twice as long as the one before.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// The sessions that apply, and what they know of the target's tables.
 #[derive(Debug)]
 pub struct Applier {
-    setup: ApplySetup,
-    lanes: Vec<Lane>,
-    targets: Targets,
+    pub(super) setup: ApplySetup,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) targets: Targets,
     mappings: u32,
+    /// While lanes stand apart: how changes went to them.
+    routes: HashMap<u32, bool>,
     /// The target's transaction is open: it holds pieces of a large source transaction.
     open: bool,
     /// Something is committed that may not be flushed.
@@ -49,24 +45,29 @@ impl Applier {
     ///
     /// # Errors
     /// The target cannot be reached, or the journal's rows are not those of the setup ([`ApplyError::Moved`]: read them again).
-    pub async fn open(target: &Server, setup: ApplySetup) -> Result<Applier, ApplyError> {
-        let mut lane = Lane::open(target, &setup.encoding).await?;
+    pub async fn open(target: &Server, mut setup: ApplySetup) -> Result<Applier, ApplyError> {
+        let mut lane = Lane::open(target, 0, &setup.encoding).await?;
         session::flush(lane.wire(), &setup.name).await?;
         if session::progress(lane.wire(), &setup.name).await? != setup.lanes {
             lane.close().await;
             return Err(ApplyError::Moved);
         }
+        let routes = spread::begin(&mut lane, &mut setup).await?;
         if lane.enforced {
             let message = "the role may not set session_replication_role on the target: triggers are disabled until cutover, and \
                            foreign keys are checked for every change, which is slower";
             setup.reporter.emit(Event::Warning { object: "target".to_owned(), message: message.to_owned() });
         }
+        let mut lanes = vec![lane];
+        for number in 1..setup.lanes.len() {
+            lanes.push(Lane::open(target, number, &setup.encoding).await?);
+        }
         Ok(Applier {
             setup,
-            // As many as there are connections; rows are routed among them by `route`.
-            lanes: vec![lane],
+            lanes,
             targets: Targets::default(),
             mappings: 0,
+            routes,
             open: false,
             dirty: false,
             usable: true,
@@ -94,9 +95,8 @@ impl Applier {
                 Ok(applied)
             }
             Err(error) => {
-                // The server does so itself when the session ends; this way its locks go now.
-                let lane = self.lane()?;
-                if lane.is_settled() {
+                // The server does so itself when the sessions end; this way their locks go now.
+                for lane in self.lanes.iter_mut().filter(|lane| lane.is_settled()) {
                     let _ = lane.wire().simple("rolling back", "ROLLBACK").await;
                 }
                 Err(error)
@@ -135,7 +135,7 @@ impl Applier {
         }
     }
 
-    /// The lane that changes go to: the first, until rows are routed among several.
+    /// The lane that does what is not spread.
     fn lane(&mut self) -> Result<&mut Lane, ApplyError> {
         self.lanes.first_mut().ok_or(ApplyError::Unusable)
     }
@@ -150,11 +150,28 @@ impl Applier {
     async fn run(&mut self, batch: &Batch, durable: bool, applied: &mut Applied) -> Result<(), ApplyError> {
         self.map(batch).await?;
         let fresh = !self.open;
+        if fresh && !self.is_level() {
+            let behind = self.behind(batch)?;
+            if behind.len() < self.lanes.len() {
+                self.catch_up(batch, &behind, durable, applied).await?;
+                self.dirty = !durable;
+                if self.is_level() {
+                    // From here on, the target's indexes as they are now decide where changes go.
+                    self.routes.clear();
+                    self.targets = Targets::default();
+                }
+                return Ok(());
+            }
+        }
         if fresh
             && let Some(ends) = batch.ends
             && !self.needs_care(batch)?
         {
-            match self.send_whole(batch, ends, durable).await? {
+            let failure = match self.parts(batch) {
+                Some(parts) => self.spread(batch, &parts, ends, durable).await?,
+                None => self.send_whole(batch, ends, durable).await?,
+            };
+            match failure {
                 None => {
                     self.dirty = !durable;
                     return Ok(());
@@ -169,10 +186,11 @@ impl Applier {
             // The transaction may stay open for long; what was committed before it must not wait for that.
             self.flush().await?;
         }
+        let all: Vec<usize> = (0..self.setup.lanes.len()).collect();
         let mut tries = 1;
         loop {
             let serial = applied.serial;
-            match self.apply_with_care(batch, durable, applied).await {
+            match self.apply_with_care(batch, 0, &all, durable, applied).await {
                 Err(error) if fresh && tries < TRIES && is_in_the_way(&error) => {
                     tracing::debug!(%error, tries, "the batch is tried again");
                     self.roll_back().await?;
@@ -187,12 +205,7 @@ impl Applier {
 
     async fn roll_back(&mut self) -> Result<(), ApplyError> {
         self.open = false;
-        let lane = self.lane()?;
-        lane.take_missing();
-        if lane.wire().status() != b'I' {
-            lane.wire().simple("rolling back", "ROLLBACK; DEALLOCATE ALL").await?;
-        }
-        Ok(())
+        Ok(self.lane()?.roll_back().await?)
     }
 
     /// Makes sure that every relation of the batch is mapped to a table that fits.
@@ -223,7 +236,7 @@ impl Applier {
             let id = self.mappings;
             let lane = self.lane()?;
             let enforced = lane.enforced;
-            let target = match target_relation::map(lane.wire(), id, &relation, enforced).await {
+            let mut target = match target_relation::map(lane.wire(), id, &relation, enforced).await {
                 Ok(target) => target,
                 Err(Unfit::Sql(error)) => return Err((*error).into()),
                 Err(Unfit::Problems(problems)) => {
@@ -231,10 +244,29 @@ impl Applier {
                 }
             };
             self.mappings += 1;
+            if self.lanes.len() > 1 {
+                target.apart = self.goes_apart(&target).await?;
+            }
             self.warn_of(&target);
             self.targets.add(target);
         }
         Ok(())
+    }
+
+    /// Whether rows of this table go to different lanes; recorded before the first of them does.
+    async fn goes_apart(&mut self, target: &TargetRelation) -> Result<bool, ApplyError> {
+        if let Some(&apart) = self.routes.get(&target.relation.oid) {
+            return Ok(apart);
+        }
+        let statement = |apart| journal::route(&self.setup.name, target.relation.oid, apart);
+        let (apart_so, whole_so) = (statement(true), statement(false));
+        let open = self.open;
+        let lane = self.lane()?;
+        // Inside an open transaction nothing could be recorded before it ends.
+        let apart = !open && route::goes_apart(lane.wire(), target).await?;
+        let sql = if apart { apart_so } else { whole_so };
+        lane.wire().simple("recording where changes go", &sql).await?;
+        Ok(apart)
     }
 
     fn warn_of(&self, target: &TargetRelation) {
@@ -278,7 +310,7 @@ impl Applier {
                     segment::send_net(lane, &self.targets, changes, net).await?
                 }
                 Segment::Truncate { relations, restart_identity } => {
-                    let targets = truncated(&self.targets, relations)?;
+                    let targets = serial::truncated(&self.targets, relations)?;
                     if !targets.is_empty() {
                         let sql = statement::truncate(&targets, *restart_identity);
                         lane.control(&sql, "TRUNCATE TABLE", "truncating tables");
@@ -290,20 +322,27 @@ impl Applier {
                 break;
             }
         }
+        let all: Vec<usize> = (0..self.setup.lanes.len()).collect();
         if good {
-            send_end(lane, &self.setup, ends, durable);
+            send_end(lane, &self.setup, &all, ends, durable);
         }
-        Ok(lane.settle().await?.err())
+        let failure = lane.settle().await?.err();
+        if failure.is_none() {
+            self.advance(ends, all);
+        }
+        Ok(failure)
     }
 
-    /// Applies a batch segment by segment, each behind a savepoint.
-    async fn apply_with_care(
+    /// Applies a batch segment by segment, each behind a savepoint, on this lane; these then have it.
+    pub(super) async fn apply_with_care(
         &mut self,
         batch: &Batch,
+        lane: usize,
+        having: &[usize],
         durable: bool,
         applied: &mut Applied,
     ) -> Result<(), ApplyError> {
-        let Some(lane) = self.lanes.first_mut() else { return Err(ApplyError::Unusable) };
+        let Some(lane) = self.lanes.get_mut(lane) else { return Err(ApplyError::Unusable) };
         if !self.open {
             lane.control("BEGIN", "BEGIN", "beginning a transaction");
             self.open = true;
@@ -323,24 +362,25 @@ impl Applier {
                     }
                     if serial {
                         applied.serial += 1;
-                        replay(lane, &self.targets, changes).await?;
+                        serial::replay(lane, &self.targets, changes).await?;
                     }
                 }
                 Segment::Truncate { relations, restart_identity } => {
-                    truncate(lane, &self.targets, relations, *restart_identity, lsn).await?;
+                    serial::truncate(lane, &self.targets, relations, *restart_identity, lsn).await?;
                 }
             }
             lane.control("RELEASE SAVEPOINT s", "RELEASE", "releasing a savepoint");
         }
         if let Some(ends) = batch.ends {
-            send_end(lane, &self.setup, ends, durable);
+            send_end(lane, &self.setup, having, ends, durable);
         }
         if let Err(failure) = lane.settle().await? {
             return Err(ApplyError::Commit { lsn, source: Box::new(failure.error) });
         }
-        if batch.ends.is_some() {
+        if let Some(ends) = batch.ends {
             self.open = false;
             self.dirty = !durable;
+            self.advance(ends, having.iter().copied());
         }
         Ok(())
     }
@@ -381,14 +421,6 @@ impl Applier {
     }
 }
 
-fn is_in_the_way(error: &ApplyError) -> bool {
-    match error {
-        ApplyError::Sql(e) => in_the_way(e),
-        ApplyError::Change { source, .. } | ApplyError::Commit { source, .. } => in_the_way(source),
-        _ => false,
-    }
-}
-
 /// What the source did, by kind.
 fn count(batch: &Batch, applied: &mut Applied) {
     for segment in &batch.segments {
@@ -407,87 +439,15 @@ fn count(batch: &Batch, applied: &mut Applied) {
     }
 }
 
-/// The end of a transaction: the journal's LSN of every lane, as long as one does the work of all; then COMMIT.
-fn send_end(lane: &mut Lane, setup: &ApplySetup, ends: Commit, durable: bool) {
+/// The end of a transaction: the journal's LSN of the lanes that have the changes then; COMMIT.
+pub(super) fn send_end(lane: &mut Lane, setup: &ApplySetup, having: &[usize], ends: Commit, durable: bool) {
     if durable {
         lane.control("SET LOCAL synchronous_commit = on", "SET", "making settings");
     }
     let progress = journal::Progress { commit_lsn: ends.commit_lsn, end_lsn: ends.end_lsn };
-    for number in 0..setup.lanes.len() {
-        let sql = journal::lane_applied(&setup.name, number, progress);
+    for number in having {
+        let sql = journal::lane_applied(&setup.name, *number, progress);
         lane.control(&sql, "UPDATE 1", "recording what was applied");
     }
     lane.control("COMMIT", "COMMIT", "committing");
-}
-
-fn truncated<'a>(
-    targets: &'a Targets,
-    relations: &[Arc<Relation>],
-) -> Result<Vec<&'a TargetRelation>, ApplyError> {
-    relations.iter().map(|relation| targets.of(relation).map(Arc::as_ref)).collect()
-}
-
-/// TRUNCATE, or DELETE where a foreign key of a table that was not truncated on the source forbids it.
-async fn truncate(
-    lane: &mut Lane,
-    targets: &Targets,
-    relations: &[Arc<Relation>],
-    restart_identity: bool,
-    lsn: Lsn,
-) -> Result<(), ApplyError> {
-    let mut targets = truncated(targets, relations)?;
-    if targets.is_empty() {
-        return Ok(());
-    }
-    lane.control(&statement::truncate(&targets, restart_identity), "TRUNCATE TABLE", "truncating tables");
-    let Err(mut failure) = lane.settle().await? else { return Ok(()) };
-    if matches!(failure.error.sqlstate.as_deref(), Some("0A000" | "55006")) {
-        let ranks = super::order::ranks(targets.iter().map(|t| (t.oid, t.parents.as_slice())));
-        targets.sort_by_key(|t| std::cmp::Reverse(ranks.get(&t.oid).copied()));
-        for target in &targets {
-            lane.statement(&statement::delete_all(target), "emptying a table");
-        }
-        match lane.settle().await? {
-            Ok(()) => return Ok(()),
-            Err(other) => failure = other,
-        }
-    }
-    let names: Vec<_> = targets.iter().map(|t| t.relation.identity_name()).collect();
-    Err(ApplyError::Change {
-        kind: "TRUNCATE",
-        relation: names.join(", "),
-        key: String::new(),
-        lsn,
-        source: Box::new(failure.error),
-    })
-}
-
-/// Applies a segment's changes one by one, in the source's order.
-async fn replay(lane: &mut Lane, targets: &Targets, changes: &[Change]) -> Result<(), ApplyError> {
-    let mut tries = 1;
-    loop {
-        if lane.enforced {
-            lane.control("SET CONSTRAINTS ALL DEFERRED", "SET CONSTRAINTS", "deferring constraints");
-        }
-        segment::send_changes(lane, targets, changes, 0..changes.len()).await?;
-        let Err(failure) = lane.settle().await? else { return Ok(()) };
-        if in_the_way(&failure.error) && tries < TRIES {
-            tokio::time::sleep(PAUSE * 2u32.pow(tries)).await;
-            tries += 1;
-            continue;
-        }
-        return Err(match failure.about {
-            About::Change(number, kind, target) => {
-                let change = changes.get(number);
-                ApplyError::Change {
-                    kind: kind.name(),
-                    relation: target.relation.identity_name(),
-                    key: change.map(|c| segment::key_of(&target, c)).unwrap_or_default(),
-                    lsn: change.map_or(Lsn::ZERO, |c| c.lsn),
-                    source: Box::new(failure.error),
-                }
-            }
-            About::Control(_) | About::Rows(..) => ApplyError::Sql(failure.error),
-        });
-    }
 }

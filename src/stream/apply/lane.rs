@@ -3,6 +3,8 @@
 //! Invariants: every statement that is sent has a step here, and every step's answer is read and checked; after the first failure
 //! nothing that follows is taken for done. The server may answer while we send: what it says is read meanwhile.
 
+mod group;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use crate::pg::{Message, Server, SqlError, Wire};
 use crate::stream::tuple::Datum;
 
 use super::ApplyError;
+pub(super) use group::Group;
 
 /// Bytes written at once.
 const CHUNK: usize = 128 * 1024;
@@ -126,9 +129,9 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Opens a session; values come in `encoding`.
-    pub async fn open(target: &Server, encoding: &str) -> Result<Lane, ApplyError> {
-        let (wire, enforced) = session::open(target, encoding).await?;
+    /// Opens the session of the lane of this number; values come in `encoding`.
+    pub async fn open(target: &Server, number: usize, encoding: &str) -> Result<Lane, ApplyError> {
+        let (wire, enforced) = session::open(target, number, encoding).await?;
         Ok(Lane {
             wire,
             out: BytesMut::with_capacity(2 * CHUNK),
@@ -418,7 +421,17 @@ impl Lane {
     /// A group of single changes, ended by [`Group::end`].
     pub fn group(&mut self) -> Group<'_> {
         self.limit_statements();
-        Group { lane: self, replies: Vec::new() }
+        Group::new(self)
+    }
+
+    /// Ends the transaction, if there is one, and forgets what it prepared and what it missed. All answers must have been read.
+    pub async fn roll_back(&mut self) -> Result<(), SqlError> {
+        self.missing.clear();
+        if self.wire.status() != b'I' {
+            self.prepared.clear();
+            self.wire.simple("rolling back", "ROLLBACK; DEALLOCATE ALL").await?;
+        }
+        Ok(())
     }
 
     /// Ends the session politely.
@@ -437,61 +450,5 @@ fn bytes_of<'a>(datum: &Datum<'a>) -> Option<&'a [u8]> {
     match datum {
         Datum::Text(bytes) | Datum::Binary(bytes) => Some(bytes),
         Datum::Null | Datum::Unchanged => None,
-    }
-}
-
-/// Changes sent one by one, answered together.
-pub(super) struct Group<'a> {
-    lane: &'a mut Lane,
-    replies: Vec<Reply>,
-}
-
-impl Group<'_> {
-    /// Adds a change: `old` and `new` are its rows, by the source's numbers.
-    pub fn add(
-        &mut self,
-        number: usize,
-        target: &Arc<TargetRelation>,
-        shape: &Shape,
-        render: impl FnOnce() -> Statement,
-        old: &[Datum<'_>],
-        new: &[Datum<'_>],
-    ) -> Result<(), ApplyError> {
-        let prepared = self.lane.prepare(shape, render)?;
-        let values = &prepared.statement.values;
-        extended::bind(&mut self.lane.out, &prepared.name, &vec![Format::Text; values.len()], |out| {
-            for value in values {
-                let datum = match value {
-                    Value::Old(i) => old.get(*i),
-                    Value::New(i) => new.get(*i),
-                };
-                match datum.and_then(bytes_of) {
-                    Some(bytes) => out.bytes(bytes)?,
-                    None => out.null(),
-                }
-            }
-            Ok(())
-        })
-        .map_err(|e| self.lane.too_long(e))?;
-        extended::execute(&mut self.lane.out);
-        let expect = if shape.kind == Kind::Insert { Expect::Rows(1) } else { Expect::UpTo(1) };
-        self.replies.push(Reply { about: About::Change(number, shape.kind, Arc::clone(target)), expect });
-        Ok(())
-    }
-
-    /// Bytes that wait to be sent.
-    pub fn pending(&self) -> usize {
-        self.lane.out.len()
-    }
-
-    /// Changes in it.
-    pub fn len(&self) -> usize {
-        self.replies.len()
-    }
-
-    /// Ends the group.
-    pub fn end(self) {
-        extended::sync(&mut self.lane.out);
-        self.lane.awaiting(self.replies);
     }
 }

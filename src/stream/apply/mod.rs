@@ -13,8 +13,11 @@ mod encode;
 mod error;
 mod lane;
 mod order;
+mod route;
 mod segment;
+mod serial;
 mod session;
+mod spread;
 mod statement;
 mod suspend;
 mod target_relation;
@@ -33,6 +36,10 @@ pub struct ApplySetup {
     pub name: String,
     /// Where each lane stands in the journal; at least one.
     pub lanes: Vec<Progress>,
+    /// How many lanes there shall be. While they stand apart there are as many as the journal has.
+    pub jobs: usize,
+    /// Changes of a batch from which on it is spread over them.
+    pub spread_from: usize,
     /// The encoding that values come in: `UTF8`, or `SQL_ASCII` where the source knows none.
     pub encoding: String,
     /// Hears of rows that were missing and the like.

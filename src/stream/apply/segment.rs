@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::ApplyError;
-use super::lane::{Kind, Lane, Shape};
+use super::lane::{Group, Kind, Lane, Shape};
 use super::order;
 use super::statement::{self, Value};
 use super::target_relation::TargetRelation;
@@ -316,7 +316,7 @@ pub(super) async fn send_changes(
 }
 
 fn add_change(
-    group: &mut super::lane::Group<'_>,
+    group: &mut Group<'_>,
     target: &Arc<TargetRelation>,
     number: usize,
     change: &Change,

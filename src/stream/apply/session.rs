@@ -10,8 +10,8 @@ use crate::journal::{self, Progress};
 use crate::pg::{Server, SqlError, Wire};
 use crate::schema::quote::quote_literal;
 
-/// The advisory lock of lane 0; the journal's locks have the same first half.
-const LANE_LOCK: (i32, i32) = (0x7067_6d69, 100);
+/// The advisory lock of lane 0, those of others are the next; the journal's locks have the same first half.
+const LANE_LOCK: (u32, u32) = (0x7067_6d69, 100);
 
 /// How often, and how long in between, the lane is asked for.
 const TRIES: u32 = 100;
@@ -26,10 +26,10 @@ const SETTINGS: &str = "SET lc_monetary = 'C'; SET synchronous_commit = off; SET
 
 /// Opens the session of a lane; also whether foreign keys and triggers work on what it applies, because the role may not set
 /// `session_replication_role`.
-pub(super) async fn open(target: &Server, encoding: &str) -> Result<(Wire, bool), ApplyError> {
+pub(super) async fn open(target: &Server, number: usize, encoding: &str) -> Result<(Wire, bool), ApplyError> {
     let mut wire = target.connect_wire("UTF8").await?;
     wire.simple("telling the server that a run is at work", journal::PRESENCE).await?;
-    take_lane(&mut wire).await?;
+    take_lane(&mut wire, number).await?;
     wire.simple("making settings", SETTINGS).await?;
     if encoding.eq_ignore_ascii_case("SQL_ASCII") {
         // Bytes pass as they are; the target checks them against its own encoding.
@@ -42,21 +42,25 @@ pub(super) async fn open(target: &Server, encoding: &str) -> Result<(Wire, bool)
     }
 }
 
-async fn take_lane(wire: &mut Wire) -> Result<(), ApplyError> {
+/// Ends whoever still has the lane. The first lane ends all: the run that left them may have had more of them.
+async fn take_lane(wire: &mut Wire, number: usize) -> Result<(), ApplyError> {
     const WHAT: &str = "claiming the right to apply";
-    let (key, lane) = LANE_LOCK;
+    let (key, first) = LANE_LOCK;
+    let lane = first as usize + number;
+    let others = if number == 0 { ">=" } else { "=" };
     let take = format!("SELECT pg_catalog.pg_try_advisory_lock({key}, {lane})");
     let end = format!(
         "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted \
-         AND classid = {key} AND objid = {lane} AND objsubid = 2 AND pid <> pg_catalog.pg_backend_pid() \
+         AND classid = {key} AND objid {others} {lane} AND objsubid = 2 AND pid <> pg_catalog.pg_backend_pid() \
          AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
     );
     for _ in 0..TRIES {
-        let rows = wire.rows(WHAT, &take).await?;
-        if rows.first().and_then(|row| row.first()?.as_deref()) == Some(b"t") {
-            return Ok(());
+        if wire.rows(WHAT, &end).await?.is_empty() {
+            let rows = wire.rows(WHAT, &take).await?;
+            if rows.first().and_then(|row| row.first()?.as_deref()) == Some(b"t") {
+                return Ok(());
+            }
         }
-        wire.rows(WHAT, &end).await?;
         tokio::time::sleep(PAUSE).await;
     }
     // Without SQLSTATE, so that it is tried again.

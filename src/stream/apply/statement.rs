@@ -277,6 +277,7 @@ mod tests {
             unsent: Vec::new(),
             parents: Vec::new(),
             cascades: false,
+            apart: false,
         }
     }
 

@@ -1,9 +1,8 @@
 //! A published table as the target has it: which column each value goes to, and how.
 //!
 //! Invariant: a mapping exists only where every value of the source's rows has a column of the same type on the target; columns are
-//! matched by name, whatever their order. Made once per version of a relation, before its first change. A column that
-//! only the target has keeps its default, and the operator hears of it: were it refused, a source transaction that changes rows, then drops a column, then
-//! changes rows again could never be applied, whichever columns the target has.
+//! matched by name, whatever their order. Made once per version of a relation, before its first change. A column that only the target has
+//! keeps its default, and the operator hears of it: were it refused, a source transaction that changes rows, drops a column, and changes rows again could never be applied.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use crate::stream::relation::{Column, Relation};
 /// Types below this OID are the same on every server (`FirstGenbkiObjectId`).
 const FIRST_UNPINNED: u32 = 10_000;
 
-/// A table of the target, as changes of one version of the source's relation reach it.
+/// A table of the target, for changes of one version of the source's relation.
 #[derive(Clone, Debug)]
 pub(super) struct TargetRelation {
     /// Number of this mapping, unique within an applier.
@@ -34,6 +33,8 @@ pub(super) struct TargetRelation {
     pub key: Vec<usize>,
     /// The identity names one row, by a unique index of the target.
     pub unique: bool,
+    /// Its rows may go to different lanes ([`super::route`]).
+    pub apart: bool,
     /// Columns of the target, quoted, that the source does not send.
     pub unsent: Vec<String>,
     /// Tables of the target that its foreign keys refer to, by OID; read where constraints are enforced.
@@ -177,6 +178,7 @@ pub(super) async fn map(
         columns,
         key,
         unique,
+        apart: false,
         unsent: unsent(relation, &found).map(|f| quote_ident(&f.name)).collect(),
         parents,
         cascades,
@@ -454,9 +456,9 @@ mod tests {
         assert_eq!(
             misfits,
             [
-                Misfit::Differs(column("id", 23), String::new()),
+                Misfit::Differs(column("id", 23), "".into()),
                 Misfit::Lacking(column("new", 25)),
-                Misfit::Extra("old".into(), String::new())
+                Misfit::Extra("old".into(), "".into())
             ]
         );
     }
