@@ -129,7 +129,7 @@ async fn trap_lanes_that_stand_apart_get_what_they_lack_and_nothing_twice() {
         let applied = pair.sync().await.unwrap();
         assert_eq!(applied.missing, [], "{back:?}");
         pair.assert_same();
-        pair.go("UPDATE p SET v = 'end'; DELETE FROM apart WHERE id % 2 = 0").await;
+        pair.go("UPDATE p SET v = 'end'; DELETE FROM apart WHERE id > 1000").await;
         pair.assert_same();
         // Level again, there are as many lanes as were asked for when it is opened once more.
         pair.close();
