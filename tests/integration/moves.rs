@@ -70,7 +70,7 @@ pub fn eventually<T: std::fmt::Debug>(look: impl Fn() -> T, good: impl Fn(&T) ->
         if good(&seen) {
             return seen;
         }
-        assert!(started.elapsed() < Duration::from_secs(10), "{what}: {seen:?}");
+        assert!(started.elapsed() < Duration::from_secs(30), "{what}: {seen:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

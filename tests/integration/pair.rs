@@ -68,7 +68,7 @@ impl Pair {
             slot: Some((slot.clone(), "p".to_owned())),
         };
         journal::begin(&session, &origin).await.unwrap();
-        journal::stream_begun(&session, "move", 1, Lsn::ZERO, &[]).await.unwrap();
+        journal::stream_begun(&session, "move", lanes(), Lsn::ZERO, &[]).await.unwrap();
         let reader = Server::parse(Side::Source, &source.conninfo()).unwrap().connect().await.unwrap();
         Pair {
             source,
