@@ -6,7 +6,6 @@ use crate::harness::{
     Cluster, Database, Migrator, Run, Running, assert_same_schema, migrator, online_cluster, unique,
 };
 use crate::moves::eventually;
-use crate::pair::lanes;
 
 /// Said when the slot is there; when changes are being applied; when a resumed migration does; when it has caught up.
 pub const SLOT: &str = "the copy sees the source as of";
@@ -150,4 +149,9 @@ impl<'a> Live<'a> {
         self.target.psql(drop);
         assert_same_schema(&self.source, &self.target);
     }
+}
+
+/// Lanes that changes are applied over: as `PG_MIGRATOR_TEST_LANES` says, or one.
+pub fn lanes() -> usize {
+    std::env::var("PG_MIGRATOR_TEST_LANES").map_or(1, |n| n.parse().expect("a number of lanes"))
 }

@@ -12,6 +12,7 @@ use pg_migrator::progress::{Event, Reporter};
 use pg_migrator::stream::{Applied, Applier, ApplyError, ApplySetup, Batcher, Decoder, Limits, Taken};
 
 use crate::harness::{Database, diff, online_cluster, rows, unique};
+use crate::live::lanes;
 
 /// The majors that applying is tested on, source and target.
 pub const PAIRS: [(u32, u32); 3] = [(13, 13), (13, 18), (18, 18)];
@@ -189,9 +190,4 @@ impl Drop for Pair {
         self.applier = None;
         let _ = self.source.try_psql(&format!("SELECT pg_drop_replication_slot('{}')", self.slot));
     }
-}
-
-/// Lanes that changes are applied over: as `PG_MIGRATOR_TEST_LANES` says, or one.
-pub fn lanes() -> usize {
-    std::env::var("PG_MIGRATOR_TEST_LANES").map_or(1, |n| n.parse().expect("a number of lanes"))
 }
