@@ -351,6 +351,8 @@ proptest! {
             let batch = if all { batcher.take() } else { batcher.take_ready() };
             if let Some(batch) = batch {
                 let keys = keys(&batch);
+                let ahead = |key: &usize| lanes.iter().any(|lane| commits.get(*key).is_some_and(|at| *at < lane.end_lsn.0));
+                assert!(batch.ends.is_some() || !keys.iter().any(ahead), "cut where lanes stand apart");
                 for lane in &lanes {
                     let mut sides = keys.iter().filter_map(|key| commits.get(*key)).map(|at| *at < lane.end_lsn.0);
                     let first = sides.next();
@@ -405,6 +407,13 @@ proptest! {
                 _ => {}
             }
             prop_assert!(batcher.settled() <= Lsn(lsn + 7).max(least));
+        }
+        if let Some(changes) = open
+            && lanes.iter().any(|lane| lane.end_lsn > Lsn(lsn))
+        {
+            // What only some of the lanes lack is not cut.
+            batcher.push(end(lsn)).unwrap();
+            collected += u64::from(collects && changes > 0);
         }
         for _ in 0..5 {
             take(&mut batcher, true, &commits);
