@@ -3,13 +3,13 @@
 use crate::random_schemas::all_arrive;
 
 #[test]
-fn seventy_of_18() {
-    all_arrive(18, 18, 1000..1070);
+fn fifty_of_18() {
+    all_arrive(18, 18, 1000..1050);
 }
 
 #[test]
-fn fifty_of_15() {
-    all_arrive(15, 15, 1100..1150);
+fn forty_of_15() {
+    all_arrive(15, 15, 1100..1140);
 }
 
 #[test]
@@ -18,6 +18,16 @@ fn thirty_from_16_to_17() {
 }
 
 #[test]
-fn fifty_from_13_to_18() {
-    all_arrive(13, 18, 1300..1350);
+fn thirty_from_13_to_18() {
+    all_arrive(13, 18, 1300..1330);
+}
+
+#[test]
+fn twenty_from_10_to_18() {
+    all_arrive(10, 18, 1400..1420);
+}
+
+#[test]
+fn thirty_from_17_to_18() {
+    all_arrive(17, 18, 1500..1530);
 }
