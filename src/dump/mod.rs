@@ -15,6 +15,7 @@ mod attached;
 mod base_type;
 mod cast;
 mod catalogs;
+mod changed_comments;
 mod collation;
 mod column;
 mod column_type;
@@ -102,6 +103,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         extension_data,
         attached,
         added,
+        said,
         database,
     ) = tokio::try_join!(
         read_objects(&c),
@@ -113,6 +115,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         extension::read_data(&c, filter),
         attached::read(&c),
         added_members::read(&c),
+        changed_comments::read(&c),
         database::read(&c),
     )?;
     let schema = Schema {
@@ -129,6 +132,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
     };
     let mut schema = select::select(schema, &members, comments, privileges, filter);
     added_members::attach(&mut schema, added, filter);
+    changed_comments::attach(&mut schema, said);
     attached::attach(&mut schema, attached, filter);
     let properties = unsupported_properties(&schema.objects);
     schema.unsupported.extend(properties);

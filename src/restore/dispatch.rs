@@ -23,7 +23,7 @@ impl Worker {
             tokio::pin!(changed);
             changed.as_mut().enable();
             match self.run.next() {
-                Next::Done => return Ok(()),
+                Next::Done => return self.refresh_again().await,
                 Next::Wait => changed.await,
                 Next::Task { id, crowded } => {
                     self.crowded = crowded;

@@ -17,6 +17,7 @@ mod error;
 mod install;
 mod large_objects;
 mod plan;
+mod refresh;
 mod run;
 mod scheduler;
 mod statistics;

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::error::RestoreError;
 use super::plan::{Plan, Work};
+use super::refresh::PutOff;
 use super::scheduler::{Scheduler, TaskId};
 use super::statistics::Carried;
 use crate::config::RestoreOptions;
@@ -38,6 +39,7 @@ pub(super) struct Run {
     /// Where a running statement can be cancelled, by worker.
     pub cancels: Mutex<HashMap<(usize, &'static str), CancelHandle>>,
     pub changed: Notify,
+    put_off: Mutex<Vec<PutOff>>,
     state: Mutex<State>,
 }
 
@@ -120,6 +122,7 @@ impl Run {
             reporter,
             cancels: Mutex::default(),
             changed: Notify::new(),
+            put_off: Mutex::default(),
             state: Mutex::new(state),
         }
     }
@@ -189,6 +192,16 @@ impl Run {
                 .map(|s| format!("{};", shown(step.kind, s)))
                 .collect(),
         });
+    }
+
+    /// A refresh is to be tried again when all else is done.
+    pub fn put_off(&self, id: TaskId, i: usize) {
+        self.put_off.lock().unwrap_or_else(PoisonError::into_inner).push((id, i));
+    }
+
+    /// What was put off, to be tried by the caller.
+    pub fn take_put_off(&self) -> Vec<PutOff> {
+        std::mem::take(&mut *self.put_off.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Something of the migration is not on the target.

@@ -155,7 +155,8 @@ impl Worker {
             }
             Err((index, error)) => {
                 let Some(&(i, statement)) = owners.get(index) else { return Err(error.into()) };
-                if steps.len() == 1 || !run.options.allow_restore_errors {
+                let alone = steps.len() == 1 || !run.options.allow_restore_errors;
+                if alone && !run.may_come_later(i, &error) {
                     return self.step_failed(id, i, statement, error).await;
                 }
             }
@@ -165,6 +166,7 @@ impl Worker {
                 let statements: Vec<&str> = run.steps[i].create.iter().map(String::as_str).collect();
                 match self.transaction(id, &statements).await? {
                     Ok(()) => run.step_done(i),
+                    Err((_, error)) if run.may_come_later(i, &error) => run.put_off(id, i),
                     Err((index, error)) => {
                         let statement = statements.get(index).copied().unwrap_or_default();
                         self.step_failed(id, i, statement, error).await?;

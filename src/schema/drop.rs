@@ -84,6 +84,7 @@ impl<'s> Drops<'s> {
                 | Definition::PublicationMember(_)
                 | Definition::Statistics(_)
                 | Definition::ChangedPrivileges(_)
+                | Definition::ChangedComments(_)
                 | Definition::ExtensionTies(_)
                 | Definition::SecurityLabels(_) => false,
                 _ => true,

@@ -6,9 +6,9 @@
 use super::acl::Acl;
 use super::quote::{qualified, quote_ident};
 use super::{
-    AccessMethod, AddedMembers, Aggregate, BaseType, Cast, ChangedPrivileges, Collation, CompositeType,
-    Constraint, Conversion, DefaultAcl, Domain, EnumType, EventTrigger, ExtendedStatistics, Extension,
-    ExtensionTies, ForeignDataWrapper, ForeignServer, Function, Index, Language, LargeObject,
+    AccessMethod, AddedMembers, Aggregate, BaseType, Cast, ChangedComments, ChangedPrivileges, Collation,
+    CompositeType, Constraint, Conversion, DefaultAcl, Domain, EnumType, EventTrigger, ExtendedStatistics,
+    Extension, ExtensionTies, ForeignDataWrapper, ForeignServer, Function, Index, Language, LargeObject,
     MaterializedView, Namespace, Operator, OperatorClass, OperatorFamily, Policy, PublicationMember,
     RangeType, Rule, SecurityLabels, Sequence, Subscription, Table, TextSearchConfiguration,
     TextSearchDictionary, TextSearchParser, TextSearchTemplate, Transform, Trigger, UserMapping,
@@ -63,6 +63,8 @@ pub mod class {
     pub const FOREIGN_DATA_WRAPPER: u32 = 2328;
     /// `pg_depend`: of what it says of an object ([`super::Address::attached`])
     pub const DEPEND: u32 = 2608;
+    /// `pg_description`: of what it says of an object ([`super::Address::attached`])
+    pub const DESCRIPTION: u32 = 2609;
     /// `pg_init_privs`: of what it says of an object ([`super::Address::attached`])
     pub const INITIAL_PRIVILEGES: u32 = 3394;
     /// `pg_seclabel`: of what it says of an object ([`super::Address::attached`])
@@ -219,6 +221,7 @@ pub enum Definition {
     PublicationMember(PublicationMember),
     Subscription(Subscription),
     ChangedPrivileges(ChangedPrivileges),
+    ChangedComments(ChangedComments),
     ExtensionTies(ExtensionTies),
     SecurityLabels(SecurityLabels),
 }

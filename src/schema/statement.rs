@@ -55,6 +55,7 @@ macro_rules! for_kind {
             Definition::TextSearchConfiguration($d) => $call,
             Definition::Statistics($d) => $call,
             Definition::ChangedPrivileges($d) => $call,
+            Definition::ChangedComments($d) => $call,
             Definition::ExtensionTies($d) => $call,
             Definition::SecurityLabels($d) => $call,
         }

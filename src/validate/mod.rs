@@ -157,13 +157,14 @@ pub async fn of_schema(
 }
 
 /// What makes single objects fail, and not the migration.
-const OF_SINGLE_OBJECTS: [&str; 12] = [
+const OF_SINGLE_OBJECTS: [&str; 13] = [
     "collation-missing",
     "extension-missing",
     "extension-needs-superuser",
     "label-provider-missing",
     "locale-missing",
     "retired-in-target",
+    "owner-no-create",
     "role-missing",
     "search-file-missing",
     "tablespace-missing",

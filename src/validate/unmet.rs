@@ -32,6 +32,7 @@ pub(super) fn judge(
         database_locale(schema, answers, out);
     }
     labels(schema, answers, out);
+    owners(answers, out);
     if !asked.restore.no_privileges {
         of_server(schema, target, answers, out);
     }
@@ -228,6 +229,32 @@ fn labels(schema: &Schema, answers: &Answers, out: &mut Vec<Finding>) {
     }
 }
 
+/// Owners that objects cannot be given to, because they may not create any in the schema.
+fn owners(answers: &Answers, out: &mut Vec<Finding>) {
+    for no_create in &answers.no_create {
+        let (owner, schema) = (quote_ident(&no_create.owner), quote_ident(&no_create.schema));
+        let remedy = match &no_create.schema_owner {
+            None => format!("GRANT CREATE ON SCHEMA {schema} TO {owner};"),
+            // The schema is not there yet; its own grants come last, because they may take rights from owners.
+            Some(made) => {
+                let made = quote_ident(made);
+                format!(
+                    "GRANT {made} TO {owner}; -- until the migration is done: then REVOKE {made} FROM {owner};"
+                )
+            }
+        };
+        let message = format!(
+            "role {owner} owns objects in schema {schema} on the source and may not create any there on the target, so that only a superuser can give them to it"
+        );
+        out.push(
+            Finding::error("owner-no-create", message)
+                .on(Side::Target)
+                .about(owner)
+                .mend(format!("{remedy} -- or connect as a superuser, or leave owners off with --no-owner")),
+        );
+    }
+}
+
 /// Privileges changed on the server's own objects: of those that the target lacks, and of all where we are no superuser.
 fn of_server(schema: &Schema, target: &Server, answers: &Answers, out: &mut Vec<Finding>) {
     let mut left = Vec::new();
@@ -271,6 +298,7 @@ fn of_server(schema: &Schema, target: &Server, answers: &Answers, out: &mut Vec<
 mod tests {
     use std::collections::{BTreeSet, HashMap};
 
+    use super::super::facts::answers::NoCreate;
     use super::super::testing::{asking, good_server, object, shown};
     use super::*;
     use crate::schema::acl::AclKind;
@@ -334,6 +362,10 @@ mod tests {
             of_server: set("FUNCTION pg_catalog.gone()"),
             providers: set("Sel inux"),
             search_files: Some(set("own.stop")),
+            no_create: vec![
+                NoCreate { owner: "A".into(), schema: "public".into(), schema_owner: None },
+                NoCreate { owner: "b".into(), schema: "s".into(), schema_owner: Some("o".into()) },
+            ],
         };
         let ordinary = Server { superuser: false, ..good_server() };
         let mut out = Vec::new();
@@ -354,6 +386,10 @@ Error database-provider target: the source's database has locale 'tlh', which th
     install the locale on the target's machine and restart the server, or make the target database by hand with another locale and leave --create-database off
 Error label-provider-missing target ["Sel inux"]: provider "Sel inux" of the security labels on TABLE s.t is not loaded on the target
     load its module there (shared_preload_libraries, and a restart); or leave the labels out by --allow-restore-errors, or drop them on the source: SECURITY LABEL FOR "Sel inux" ON … IS NULL;
+Error owner-no-create target ["A"]: role "A" owns objects in schema public on the source and may not create any there on the target, so that only a superuser can give them to it
+    GRANT CREATE ON SCHEMA public TO "A"; -- or connect as a superuser, or leave owners off with --no-owner
+Error owner-no-create target [b]: role b owns objects in schema s on the source and may not create any there on the target, so that only a superuser can give them to it
+    GRANT o TO b; -- until the migration is done: then REVOKE o FROM b; -- or connect as a superuser, or leave owners off with --no-owner
 Warning server-object-gone target [FUNCTION pg_catalog.gone()]: FUNCTION pg_catalog.gone() is the server's own and has privileges that were changed on the source; the target's version does not have it
     grant what took its place there (see the release notes), where it is needed; these privileges are left out
 Warning server-privileges-left target [FUNCTION pg_catalog.there()]: privileges on the server's own objects were changed on the source, and only a superuser may do so on the target, where they stay as they are: FUNCTION pg_catalog.there()

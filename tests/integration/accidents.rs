@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::harness::{Cluster, Database, Options, Proxy, Running, assert_same, cluster};
-use crate::moves::{assert_untouched_source, filled, offline, pair_with};
+use crate::moves::{assert_untouched_source, eventually, filled, offline, pair_with};
 
 /// About 24 MB in one table, an index and a view on it, and a few small ones.
 const LOAD: &str = "CREATE TABLE big (id int PRIMARY KEY, t text);
@@ -244,5 +244,34 @@ fn a_session_that_is_about_to_end_may_still_hold_the_claim() {
     std::thread::sleep(Duration::from_millis(300));
     drop(held);
     running.wait().expect_code(0);
+    assert_same(&pair.source, &pair.target);
+}
+
+#[test]
+fn killed_between_a_shell_type_and_its_type() {
+    // Many, so that the shells are committed before the functions are made.
+    let script = "DO $$ BEGIN FOR i IN 1..450 LOOP
+           EXECUTE format('CREATE TYPE t%s', i);
+           EXECUTE format('CREATE FUNCTION t%s_in(cstring) RETURNS t%s LANGUAGE internal IMMUTABLE STRICT AS %L', i, i, 'int4in');
+           EXECUTE format('CREATE FUNCTION t%s_out(t%s) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS %L', i, i, 'int4out');
+           EXECUTE format('CREATE TYPE t%s (INPUT = t%s_in, OUTPUT = t%s_out, INTERNALLENGTH = 4, PASSEDBYVALUE, ALIGNMENT = int4)', i, i, i);
+         END LOOP; END $$; CREATE TYPE only_a_shell; CREATE TABLE t (a t1, b t450); INSERT INTO t VALUES ('1', '2')";
+    let pair = crate::moves::pair_with(15, 18, script);
+    pair.target.psql(
+        "CREATE SCHEMA guard; CREATE FUNCTION guard.slow() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() c JOIN pg_proc p ON p.oid = c.objid WHERE p.proname = 't300_out') THEN PERFORM pg_sleep(60); END IF; END $$;
+         CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('CREATE FUNCTION') EXECUTE FUNCTION guard.slow()",
+    );
+    let running = pair.offline().spawn();
+    let asleep =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    eventually(|| pair.target.psql(asleep), |n| n == "1", "the function is not being made");
+    let shells = "SELECT count(*) > 100 FROM pg_type WHERE NOT typisdefined AND typname ~ '^t[0-9]'";
+    eventually(|| pair.target.psql(shells), |many| many == "t", "no shells are there");
+    running.signal("KILL");
+    drop(running);
+    pair.target.psql("DROP EVENT TRIGGER slow; DROP SCHEMA guard CASCADE");
+    eventually(|| pair.target.psql(asleep), |n| n == "0", "its session is still there");
+    pair.offline().ok();
     assert_same(&pair.source, &pair.target);
 }

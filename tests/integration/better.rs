@@ -1,6 +1,6 @@
 //! Where pg_dump's own round trip loses something or fails, and ours does not: each test shows both.
 
-use crate::harness::{Cluster, Database, Options, reference_target, schema_dump};
+use crate::harness::{Cluster, Database, Options, migrator, reference_target, schema_dump};
 use crate::moves::{offline, pair_with};
 
 /// What a query says on the source, after `pg_dump | psql`, and after a migration.
@@ -129,4 +129,60 @@ fn what_does_not_need_a_missing_extension_arrives_and_the_rest_is_listed() {
     let there = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     assert_eq!(target.psql(there), "by_text fine fine_pkey on_fine");
     assert_eq!(target.psql("SELECT t FROM on_fine"), "x");
+}
+
+#[test]
+fn materialized_views_that_read_each_other_through_functions() {
+    let script = "CREATE MATERIALIZED VIEW z AS SELECT g FROM generate_series(1, 4) g;
+         CREATE FUNCTION total() RETURNS bigint LANGUAGE sql AS 'SELECT sum(g) FROM public.z';
+         CREATE MATERIALIZED VIEW m AS SELECT total() AS t;
+         CREATE FUNCTION twice() RETURNS numeric LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT 2 * t FROM public.m); END';
+         CREATE MATERIALIZED VIEW a AS SELECT twice() AS t; CREATE UNIQUE INDEX ON a (t); CREATE MATERIALIZED VIEW on_a AS SELECT t FROM a;
+         CREATE TABLE fine (x int)";
+    let pair = pair_with(15, 18, script);
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _ = reference_target(&pair.source, pair.target.cluster, true);
+    }));
+    assert!(failed.is_err(), "pg_dump's script runs");
+    for jobs in ["1", "4"] {
+        let (from, to) = (pair.source.conninfo(), pair.target.conninfo());
+        let args =
+            ["--mode", "offline", "--jobs", jobs, "--drop-target-first", "--source", &from, "--target", &to];
+        migrator(args).ok();
+        assert_eq!(pair.target.psql("SELECT a.t, on_a.t FROM a, on_a"), "20|20");
+    }
+    // One that no order helps is an error of its own, once, and the others are there.
+    pair.source.psql(
+        "CREATE MATERIALIZED VIEW never AS SELECT 1 AS x; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT x FROM public.never';
+         CREATE MATERIALIZED VIEW reads AS SELECT f() AS x; REFRESH MATERIALIZED VIEW never WITH NO DATA",
+    );
+    let run = pair.offline().args(["--drop-target-first", "--allow-restore-errors"]).run().expect_code(1);
+    run.expect_said(&["MATERIALIZED VIEW DATA public.reads", "has not been populated"]);
+    assert_eq!(pair.target.psql("SELECT a.t, on_a.t FROM a, on_a"), "20|20");
+    pair.offline().arg("--drop-target-first").run().expect_code(4).expect_said(&["public.reads"]);
+}
+
+#[test]
+fn comments_and_grants_on_objects_of_extensions() {
+    let script = "CREATE SCHEMA ext; CREATE EXTENSION hstore SCHEMA ext; CREATE EXTENSION pg_stat_statements SCHEMA ext;
+         COMMENT ON FUNCTION ext.akeys(ext.hstore) IS 'keys, it''s said'; COMMENT ON TYPE ext.hstore IS 'ours'; COMMENT ON OPERATOR ext.-> (ext.hstore, text) IS 'of';
+         COMMENT ON VIEW ext.pg_stat_statements IS 'watched'; COMMENT ON COLUMN ext.pg_stat_statements.query IS 'its text';
+         COMMENT ON CAST (ext.hstore AS json) IS 'to json'; COMMENT ON OPERATOR CLASS ext.gin_hstore_ops USING gin IS 'quick';
+         GRANT SELECT (query), UPDATE (calls) ON ext.pg_stat_statements TO app_reader; REVOKE EXECUTE ON FUNCTION ext.akeys(ext.hstore) FROM PUBLIC";
+    let comments = "SELECT pg_describe_object(classoid, objoid, objsubid), description FROM pg_description WHERE objoid >= 16384 \
+         AND description IN ('keys, it''s said', 'ours', 'of', 'watched', 'its text', 'to json', 'quick') ORDER BY 1";
+    let [source, pg_dump, ours] = three(16, script, comments);
+    assert_eq!(source.lines().count(), 7, "{source}");
+    assert_eq!(pg_dump, "");
+    assert_eq!(source, ours);
+    // What was granted, pg_dump has as well.
+    let grants = "SELECT attname, attacl FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid = 'ext.pg_stat_statements'::regclass ORDER BY 1; \
+         SELECT proacl FROM pg_proc WHERE proname = 'akeys'";
+    let [source, pg_dump, ours] = three(16, script, grants);
+    assert_eq!([&source, &source], [&pg_dump, &ours]);
+    // Between versions, in the script, and once more over what is there.
+    let pair = pair_with(12, 18, script);
+    pair.offline().ok();
+    pair.offline().arg("--drop-target-first").ok();
+    assert_eq!(pair.source.psql(comments), pair.target.psql(comments));
 }

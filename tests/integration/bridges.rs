@@ -1,7 +1,8 @@
 //! From old versions to new ones: what the target lacks or calls otherwise is put in its words, or named before anything is changed.
 
 use crate::harness::{
-    Cluster, Database, Migrator, Options, Run, assert_same, assert_same_rows, cluster, fixture, migrator,
+    Cluster, Database, Migrator, Options, Run, assert_same, assert_same_rows, assert_same_schema, cluster,
+    fixture, migrator,
 };
 use crate::moves::{Move, assert_untouched_source, offline, pair_with};
 
@@ -355,4 +356,37 @@ fn partitions_by_ranges_of_text_that_is_sorted_otherwise_get_their_own_rows() {
     migrator(["verify", "--source", &pair.source.conninfo(), "--target", &target.conninfo()]).ok();
     drop(target);
     pair.target.cluster.maintenance().psql(&format!("DROP DATABASE {name}"));
+}
+
+#[test]
+fn owners_that_may_not_create_in_a_schema_are_named_before_an_ordinary_role_fails_on_them() {
+    let pair = pair_with(
+        13,
+        18,
+        "CREATE TABLE t (a int); ALTER TABLE t OWNER TO app_owner; CREATE SCHEMA s AUTHORIZATION app_reader;
+         CREATE TABLE s.u (a serial); ALTER TABLE s.u OWNER TO app_owner; GRANT CREATE ON SCHEMA s TO app_owner; CREATE VIEW s.v AS SELECT 1 AS x;
+         ALTER VIEW s.v OWNER TO app_reader; ALTER SCHEMA public OWNER TO app_reader",
+    );
+    let target = ordinary(&pair.target, "bridges_owner");
+    pair.target.psql(&format!(
+        "GRANT CREATE ON DATABASE {} TO app_reader; ALTER SCHEMA public OWNER TO bridges_owner",
+        pair.target.name
+    ));
+    pair.source.psql("GRANT USAGE ON SCHEMA s, public TO PUBLIC");
+    let run = offline(&pair.source.conninfo(), &target).run().expect_code(1);
+    run.expect_said(&[
+        "[owner-no-create]",
+        "role app_owner owns objects in schema public on the source and may not create any there",
+        "GRANT CREATE ON SCHEMA public TO app_owner;",
+        "role app_owner owns objects in schema s",
+        "GRANT app_reader TO app_owner; -- until the migration is done",
+    ]);
+    // A superuser needs nothing of it.
+    migrator(["check", "--source", &pair.source.conninfo(), "--target", &pair.target.conninfo()]).ok();
+    // As the remedies say, it goes.
+    pair.target.psql("GRANT CREATE ON SCHEMA public TO app_owner; GRANT app_reader TO app_owner");
+    let done = offline(&pair.source.conninfo(), &target).run();
+    pair.target.psql("REVOKE app_reader FROM app_owner; REVOKE CREATE ON SCHEMA public FROM app_owner");
+    done.expect_code(0);
+    assert_same_schema(&pair.source, &pair.target);
 }

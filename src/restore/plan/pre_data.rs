@@ -43,7 +43,8 @@ const APART: [&str; 9] = [
 
 /// Kinds that the server looks up by types when others are made, without a record that those need them: views written with a cast,
 /// statistics on a column, an `ORDER BY`. What is behind them in the order of all steps stays behind them.
-const LOOKED_UP: [&str; 3] = ["CAST", "OPERATOR CLASS", "OPERATOR FAMILY"];
+const LOOKED_UP: [&str; 5] =
+    ["EXTENSION", "CAST", "OPERATOR CLASS", "OPERATOR FAMILY", "MEMBERS OF OPERATOR FAMILY"];
 
 /// The waves of the pre-data steps, over so many connections.
 pub fn waves(steps: &[Step], jobs: usize) -> Vec<Wave> {

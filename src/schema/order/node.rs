@@ -210,6 +210,7 @@ fn section(definition: &Definition) -> Section {
         | Definition::PublicationMember(_)
         | Definition::Subscription(_)
         | Definition::ChangedPrivileges(_)
+        | Definition::ChangedComments(_)
         | Definition::ExtensionTies(_)
         | Definition::SecurityLabels(_) => Section::PostData,
         _ => Section::PreData,
@@ -271,7 +272,7 @@ fn priority(part: Part, definition: &Definition) -> u8 {
         Definition::Subscription(_) => 54,
         Definition::SecurityLabels(_) => 55,
         Definition::ExtensionTies(_) => 56,
-        Definition::ChangedPrivileges(_) => 57,
+        Definition::ChangedPrivileges(_) | Definition::ChangedComments(_) => 57,
         Definition::EventTrigger(_) => 61,
     }
 }

@@ -321,6 +321,7 @@ fn kind(part: Part, object: &Object) -> &'static str {
         Definition::PublicationMember(_) => "PUBLICATION TABLES IN SCHEMA",
         Definition::Subscription(_) => "SUBSCRIPTION",
         Definition::ChangedPrivileges(_) => "ACL",
+        Definition::ChangedComments(_) => "COMMENT",
         Definition::ExtensionTies(_) => "DEPENDENCY ON EXTENSION",
         Definition::SecurityLabels(_) => "SECURITY LABEL",
     }
@@ -338,7 +339,7 @@ fn identity(object: &Object) -> String {
         Definition::Table(t) if t.kind == TableKind::Foreign => 2,
         Definition::ForeignDataWrapper(_) => 3,
         Definition::ExtensionTies(_) | Definition::AddedMembers(_) => 4,
-        Definition::SecurityLabels(_) => 2,
+        Definition::SecurityLabels(_) | Definition::ChangedComments(_) => 2,
         Definition::PublicationMember(m) => {
             if m.table().is_some() {
                 2

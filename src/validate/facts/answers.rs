@@ -4,7 +4,7 @@
 //! Invariant: nothing is changed, and nothing is left set. A locale is tried by a setting that ends with its statement; a
 //! label provider by a label for a table that no server has, which fails one way or the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Asked;
 use crate::pg::{Session, SqlError};
@@ -24,13 +24,23 @@ pub(crate) struct Answers {
     pub(crate) providers: BTreeSet<String>,
     /// Files of text search dictionaries; `None`: our role may not look.
     pub(crate) search_files: Option<BTreeSet<String>>,
+    /// Who would own objects in a schema without the right to create any there, which only a superuser overrides.
+    pub(crate) no_create: Vec<NoCreate>,
+}
+
+/// An owner, the schema, and who will own the schema where the migration makes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NoCreate {
+    pub(crate) owner: String,
+    pub(crate) schema: String,
+    pub(crate) schema_owner: Option<String>,
 }
 
 /// Asks: a statement for each locale, provider and changed object of the server's, in one round trip each kind; and at
-/// most four queries.
+/// most five queries.
 pub(crate) async fn read(target: &Session, schema: &Schema, asked: Asked<'_>) -> Result<Answers, SqlError> {
     let wanted_files = search_files(schema);
-    let (locales, no_icu, of_server, providers, search_files) = tokio::try_join!(
+    let (locales, no_icu, of_server, providers, search_files, no_create) = tokio::try_join!(
         refused(target, "trying locales", locales(schema, asked), &["22023"], |locale| {
             format!("SELECT pg_catalog.set_config('lc_monetary', {}, true)", quote_literal(locale))
         }),
@@ -40,8 +50,9 @@ pub(crate) async fn read(target: &Session, schema: &Schema, asked: Asked<'_>) ->
             format!("SECURITY LABEL FOR {} ON TABLE pg_catalog.\"no table\" IS NULL", quote_ident(provider))
         }),
         missing_files(target, &wanted_files),
+        without_create(target, schema, asked),
     )?;
-    Ok(Answers { locales, no_icu, of_server, providers, search_files })
+    Ok(Answers { locales, no_icu, of_server, providers, search_files, no_create })
 }
 
 /// The server's own objects whose privileges were changed on the source and which the target does not have.
@@ -132,6 +143,68 @@ fn search_files(schema: &Schema) -> BTreeSet<String> {
         _ => None,
     });
     dictionaries.flat_map(TextSearchDictionary::files).collect()
+}
+
+/// Owners of objects by schema, with the schema's owner where it is made by the migration.
+fn owners(schema: &Schema) -> BTreeSet<NoCreate> {
+    let mut namespaces = BTreeMap::new();
+    for object in &schema.objects {
+        if matches!(object.definition, Definition::Namespace(_)) && object.name != "public" {
+            namespaces.insert(object.name.as_str(), object.owner.clone());
+        }
+    }
+    let checked = |object: &&Object| {
+        // What goes with its table is not given away by itself.
+        object.parent.is_none() && !matches!(object.definition, Definition::DefaultAcl(_))
+    };
+    let owned = schema.objects.iter().filter(checked).filter_map(|object| {
+        let (owner, schema) = (object.owner.clone()?, object.namespace.clone()?);
+        let schema_owner = namespaces.get(schema.as_str()).cloned().flatten();
+        Some(NoCreate { owner, schema, schema_owner })
+    });
+    owned.filter(|o| o.schema_owner.as_ref() != Some(&o.owner)).collect()
+}
+
+/// Those of the owners who lack `CREATE`; nothing is asked where we are a superuser or owners are left off.
+async fn without_create(
+    target: &Session,
+    schema: &Schema,
+    asked: Asked<'_>,
+) -> Result<Vec<NoCreate>, SqlError> {
+    let owners = owners(schema);
+    if owners.is_empty() || asked.restore.no_owner || asked.makes_database {
+        return Ok(Vec::new());
+    }
+    let list: Vec<String> = owners
+        .iter()
+        .map(|o| {
+            let made = o.schema_owner.as_ref().map_or("NULL".to_owned(), |owner| quote_literal(owner));
+            format!("({}, {}, {made})", quote_literal(&o.owner), quote_literal(&o.schema))
+        })
+        .collect();
+    // What we make is ours; it need not be given to us.
+    let sql = format!(
+        "SELECT w.owner, w.schema, w.schema_owner
+         FROM (VALUES {}, (NULL::text, NULL::text, NULL::text)) AS w (owner, schema, schema_owner)
+         JOIN pg_catalog.pg_roles r ON r.rolname = w.owner
+         JOIN pg_catalog.pg_roles us ON us.rolname = current_user AND NOT us.rolsuper AND us.oid <> r.oid
+         LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema
+         LEFT JOIN pg_catalog.pg_roles o ON o.rolname = w.schema_owner
+         WHERE CASE WHEN w.schema_owner IS NOT NULL THEN NOT pg_catalog.pg_has_role(r.oid, o.oid, 'USAGE')
+            ELSE NOT pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE') END
+         ORDER BY 2, 1",
+        list.join(", ")
+    );
+    let rows = target.query("reading who may create in which schema", &sql).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(NoCreate {
+                owner: row.get("owner")?,
+                schema: row.get("schema")?,
+                schema_owner: row.get("schema_owner")?,
+            })
+        })
+        .collect()
 }
 
 async fn without_icu(target: &Session) -> Result<bool, SqlError> {

@@ -59,3 +59,13 @@ fn access_methods() {
 fn text_search() {
     carried("text_search");
 }
+
+/// Kinds: ChangedComments. pg_dump has none of them, so the catalogs are compared.
+#[test]
+fn comments_on_members_of_extensions() {
+    each("changed_comments", 10, |pair| {
+        let said = "SELECT pg_describe_object(classoid, objoid, objsubid), description FROM pg_description WHERE objoid >= 16384 ORDER BY 1";
+        assert_eq!(pair.source.psql(said), pair.target.psql(said));
+        assert!(pair.source.psql(said).contains("keys, it's said"));
+    });
+}
