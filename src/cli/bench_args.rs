@@ -59,6 +59,9 @@ pub(crate) struct BenchApplyArgs {
     /// Only this workload; repeatable [default: all].
     #[arg(long, value_name = "NAME", conflicts_with = "latency")]
     pub(crate) workload: Vec<WorkloadArg>,
+    /// Apply lanes of pg_migrator [default: as in a migration].
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) apply_jobs: Option<u16>,
     /// Measure the time from commit to visible under a steady load instead.
     #[arg(long)]
     pub(crate) latency: bool,

@@ -1,12 +1,14 @@
 //! `pg_migrator bench`: every contender takes part and leaves the source's rows, the report can be read, and nothing is left behind. How fast
 //! anything is, no test says.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::harness::{Cluster, Options, migrator, server_bin, unique};
+use crate::moves::eventually;
 
 const WORKLOADS: [&str; 6] = ["tpcb", "insert-bulk", "insert-small", "update-bulk", "delete-bulk", "mixed"];
 
@@ -156,18 +158,32 @@ fn an_interrupt_leaves_nothing_on_the_servers() {
 }
 
 #[test]
-fn an_interrupt_ends_throwaway_servers() {
+fn throwaway_servers_go_with_the_run_however_it_ends() {
     let bin = server_bin(18);
-    let mut running = migrator(["bench", "copy", "--workload", "narrow"])
-        .arg("--source-bin")
-        .arg(&bin)
-        .arg("--target-bin")
-        .arg(&bin)
-        .spawn();
-    running.wait_for("narrow: making the tables");
-    running.signal("INT");
-    let run = running.wait().expect_code(5);
-    assert!(!run.stderr.contains("still there"), "{run:?}");
+    for signal in ["INT", "KILL"] {
+        // As /tmp is: everybody may make something there, and take only that away.
+        let place = file("folder");
+        std::fs::create_dir(&place).unwrap();
+        std::fs::set_permissions(&place, PermissionsExt::from_mode(0o1777)).unwrap();
+        let mut running = migrator(["bench", "copy", "--workload", "narrow"])
+            .arg("--source-bin")
+            .arg(&bin)
+            .arg("--target-bin")
+            .arg(&bin)
+            .env("TMPDIR", &place)
+            .spawn();
+        running.wait_for("narrow: making the tables");
+        let inside = || std::fs::read_dir(&place).unwrap().count();
+        assert_eq!(inside(), 2, "a folder for each server");
+        running.signal(signal);
+        let run = running.wait();
+        assert_eq!(run.code, if signal == "INT" { 5 } else { -1 }, "{run:?}");
+        if signal == "INT" {
+            assert_eq!(inside(), 0, "{run:?}");
+        }
+        eventually(inside, |n| *n == 0, "the servers outlive the run");
+        std::fs::remove_dir(&place).unwrap();
+    }
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct Report {
     pub scale: f64,
     /// `--rounds`.
     pub rounds: usize,
+    /// Connections that pg_migrator works over: its apply lanes, or its `--jobs`.
+    pub connections: usize,
     /// Backlogs, or shapes of tables.
     pub workloads: Vec<WorkloadReport>,
     /// Of `--latency`.
@@ -170,6 +172,10 @@ impl Report {
             target: arena.target.facts(),
             scale: asked.scale,
             rounds: asked.rounds,
+            connections: match asked.task {
+                Task::Apply { lanes, .. } | Task::Latency { lanes, .. } => lanes,
+                Task::Copy { jobs, .. } => jobs,
+            },
             workloads: Vec::new(),
             latency: Vec::new(),
         }
@@ -304,6 +310,7 @@ pub(super) mod tests {
             target: ServerFacts { version: 180_001, ..facts },
             scale: 1.0,
             rounds: 2,
+            connections: 1,
             workloads: vec![workload, skipped],
             latency: vec![latency()],
         }

@@ -33,13 +33,19 @@ pub(super) fn heading(report: &Report) -> String {
         String::new()
     };
     format!(
-        "bench {}: PostgreSQL {} → {}, {} cores, scale {}{rounds}; pg_migrator {}",
+        "bench {}: PostgreSQL {} → {}, {} cores, scale {}{rounds}; pg_migrator {} over {}",
         report.bench,
         server(&report.source),
         server(&report.target),
         report.cores,
         report.scale,
-        report.version
+        report.version,
+        match (report.connections, report.bench) {
+            (1, "copy") => "1 connection pair".to_owned(),
+            (n, "copy") => format!("{n} connection pairs"),
+            (1, _) => "1 lane".to_owned(),
+            (n, _) => format!("{n} lanes"),
+        }
     )
 }
 
@@ -257,7 +263,7 @@ mod tests {
     #[test]
     fn for_people() {
         insta::assert_snapshot!(table(&sample()), @r"
-bench apply: PostgreSQL 17.2 → 18.1, 2 cores, scale 1, the middle one of 2 rounds; pg_migrator 0.1.0
+bench apply: PostgreSQL 17.2 → 18.1, 2 cores, scale 1, the middle one of 2 rounds; pg_migrator 0.1.0 over 1 lane
 
 update-bulk — rows updated in 10 transactions: 500,000 changes in 10 transactions, 100.0 MB of WAL
                    s  changes/s  tx/s  MB/s  client  walsender  worker  sessions  other  µs each  busy  of limit  × own   rows

@@ -33,7 +33,7 @@ pub(super) fn resolve(raw: BenchArgs, env: Env<'_>) -> Result<Bench, UsageError>
 }
 
 fn apply(args: &BenchApplyArgs) -> Task {
-    let lanes = OnlineOptions::default().lanes;
+    let lanes = args.apply_jobs.map_or(OnlineOptions::default().lanes, usize::from);
     if args.latency {
         let time = Duration::from_secs(args.seconds.unwrap_or(10));
         return Task::Latency { rate: args.rate.unwrap_or(1000), time, lanes };
