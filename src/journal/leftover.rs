@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::JournalError;
+use super::{JournalError, unless_dropped};
 use crate::pg::Session;
 
 /// An unfinished migration found in the target's journal.
@@ -24,6 +24,10 @@ pub struct Leftover {
 
 /// Reads the journal on `target`; `None` where there is none.
 pub async fn leftover(target: &Session) -> Result<Option<Leftover>, JournalError> {
+    unless_dropped(read(target).await)
+}
+
+async fn read(target: &Session) -> Result<Option<Leftover>, JournalError> {
     let there: bool = target
         .value(
             "looking for a journal",

@@ -45,6 +45,15 @@ impl JournalError {
     }
 }
 
+/// What was read of a journal that its run may have dropped after it was seen to be there: then there is none. (The server reports
+/// `undefined_table`, or `invalid_schema_name`.)
+fn unless_dropped<T>(read: Result<Option<T>, JournalError>) -> Result<Option<T>, JournalError> {
+    match read {
+        Err(JournalError(e)) if matches!(e.sqlstate.as_deref(), Some("42P01" | "3F000")) => Ok(None),
+        other => other,
+    }
+}
+
 /// Who a migration is, as the journal keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {

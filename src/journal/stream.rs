@@ -3,7 +3,7 @@
 //!
 //! Invariant: a lane's position is written in the transaction that applies the changes up to it.
 
-use super::JournalError;
+use super::{JournalError, unless_dropped};
 use crate::lsn::Lsn;
 use crate::pg::{Session, SqlError};
 use crate::schema::quote::quote_literal;
@@ -100,6 +100,10 @@ pub fn lanes_set(name: &str, lanes: usize, at: Progress) -> String {
 
 /// The online migration of this name, if it has reached StreamApply.
 pub async fn stream_record(target: &Session, name: &str) -> Result<Option<StreamRecord>, JournalError> {
+    unless_dropped(read_record(target, name).await)
+}
+
+async fn read_record(target: &Session, name: &str) -> Result<Option<StreamRecord>, JournalError> {
     let sql = "SELECT pg_catalog.to_regclass('_pg_migrator.lane') IS NOT NULL AS there";
     if !target.value("looking for a journal", sql).await?.unwrap_or(false) {
         return Ok(None);

@@ -46,6 +46,31 @@ fn cutover_from_another_terminal() {
 }
 
 #[test]
+fn a_journal_that_goes_while_it_is_read_is_none() {
+    let target = cluster(15).database("going");
+    target.psql(
+        "CREATE SCHEMA _pg_migrator; CREATE TABLE _pg_migrator.object (); CREATE TABLE _pg_migrator.lane (); \
+         CREATE TABLE _pg_migrator.migration (name text, mode text, system_identifier text, database text, phase text, started_at timestamptz)",
+    );
+    let dropping = std::thread::scope(|scope| {
+        // Whoever has seen it waits for the lock, and then finds it gone.
+        let dropping = scope
+            .spawn(|| target.psql("BEGIN; DROP SCHEMA _pg_migrator CASCADE; SELECT pg_sleep(2); COMMIT"));
+        eventually(
+            || {
+                target.psql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND locktype = 'relation'")
+            },
+            |locks| locks != "0",
+            "never dropped",
+        );
+        let status = migrator(["status", "--target", &target.conninfo()]).ok();
+        assert!(status.stdout.contains("No unfinished migration"), "{status:?}");
+        dropping.join()
+    });
+    dropping.unwrap();
+}
+
+#[test]
 fn what_a_killed_run_left_is_listed_and_cleaned_up() {
     let live = Live::with(15, 15, TABLE);
     let (source, target) = (live.source_conninfo(), live.target_conninfo());
