@@ -159,8 +159,8 @@ impl Column {
     }
 
     /// The actions of `ALTER TABLE ONLY` for what `CREATE TABLE` has no words for in every version. `whole`: as for
-    /// [`Column::definition`].
-    pub(super) fn alterations(&self, whole: bool) -> Vec<String> {
+    /// [`Column::definition`]; `compresses`: not a foreign table, whose compression comes from a parent and cannot be set.
+    pub(super) fn alterations(&self, whole: bool, compresses: bool) -> Vec<String> {
         let column = quote_ident(&self.name);
         let mut out = Vec::new();
         if !whole && self.not_null_constraint.as_ref().is_some_and(|n| n.local && n.name.is_none()) {
@@ -172,7 +172,7 @@ impl Column {
         if let Some(storage) = self.storage {
             out.push(format!("ALTER COLUMN {column} SET STORAGE {storage}"));
         }
-        if let Some(compression) = self.compression {
+        if let Some(compression) = self.compression.filter(|_| compresses) {
             out.push(format!("ALTER COLUMN {column} SET COMPRESSION {compression}"));
         }
         if !self.options.is_empty() {

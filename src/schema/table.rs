@@ -197,7 +197,8 @@ impl Table {
                 partition.parent.name, partition.bound
             ));
         }
-        let alterations = self.columns.iter().flat_map(|c| c.alterations(self.writes(c)));
+        let compresses = self.kind != TableKind::Foreign;
+        let alterations = self.columns.iter().flat_map(|c| c.alterations(self.writes(c), compresses));
         let alterations: Vec<String> = alterations.chain(column_order::nullable(self, options)).collect();
         if !alterations.is_empty() {
             let words = self.words();

@@ -120,3 +120,19 @@ fn publications_online() {
     assert_eq!(source.psql("SELECT pubname FROM pg_publication"), "own");
     assert_eq!(target.psql("SELECT evtname FROM pg_event_trigger"), "refuse");
 }
+
+#[test]
+fn a_foreign_child_has_its_parents_compression_which_cannot_be_set() {
+    // pg_dump's script sets it, which the server refuses.
+    let pair = pair_with(
+        15,
+        15,
+        "CREATE TABLE parent (t text COMPRESSION pglz); CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER none FOREIGN DATA WRAPPER nowhere; \
+         CREATE FOREIGN TABLE child () INHERITS (parent) SERVER none",
+    );
+    pair.offline().ok();
+    let of_child =
+        "SELECT attcompression FROM pg_attribute WHERE attrelid = 'child'::regclass AND attname = 't'";
+    assert_eq!(pair.source.psql(of_child), "p");
+    assert_eq!(pair.target.psql(of_child), "p");
+}
