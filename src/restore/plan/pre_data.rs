@@ -46,6 +46,9 @@ const APART: [&str; 9] = [
 const LOOKED_UP: [&str; 5] =
     ["EXTENSION", "CAST", "OPERATOR CLASS", "OPERATOR FAMILY", "MEMBERS OF OPERATOR FAMILY"];
 
+/// What is added to an extension is made in a later transaction than it, which is all that tells the two apart afterwards.
+const ADDED: &str = "MEMBERS OF OPERATOR FAMILY";
+
 /// The waves of the pre-data steps, over so many connections.
 pub fn waves(steps: &[Step], jobs: usize) -> Vec<Wave> {
     let mut waves: Vec<Wave> = Vec::new();
@@ -53,6 +56,9 @@ pub fn waves(steps: &[Step], jobs: usize) -> Vec<Wave> {
     for depth in by_depth(steps) {
         let (apart, other): (Vec<usize>, Vec<usize>) =
             depth.into_iter().partition(|&i| APART.contains(&steps[i].kind));
+        if other.iter().any(|&i| steps[i].kind == ADDED) {
+            waves.extend(one_by_one(&mut alone));
+        }
         alone.extend(other);
         if jobs < 2 || apart.len() < FEW {
             alone.extend(apart);
@@ -208,6 +214,15 @@ mod tests {
         let waves = waves(&steps, 4);
         let children = waves.iter().flat_map(|w| &w.lists).find(|l| l.contains(&1)).expect("a list");
         assert_eq!(children, &(1..=61).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_added_to_an_extension_is_of_another_transaction() {
+        let steps = [step(0, "SCHEMA", vec![]), step(1, "EXTENSION", vec![0]), step(2, ADDED, vec![1])];
+        for jobs in [1, 4] {
+            let lists: Vec<Vec<usize>> = waves(&steps, jobs).into_iter().flat_map(|w| w.lists).collect();
+            assert_eq!(lists, [vec![0, 1], vec![2]]);
+        }
     }
 
     #[test]
