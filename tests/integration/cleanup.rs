@@ -298,8 +298,8 @@ async fn of_every_kind(from: u32, to: u32, take: impl Fn(&str) -> bool) {
         for database in [&source, &target] {
             database.psql_file(&crate::harness::fixture("roles.sql"));
         }
-        source.psql(&crate::kinds::kind(&name));
         source.psql("CREATE MATERIALIZED VIEW public.last_of_all AS SELECT 1 AS x");
+        source.psql(&crate::kinds::kind(&name));
         target.psql(
             "CREATE SCHEMA guard; CREATE FUNCTION guard.stop() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''so far''; END';
              CREATE EVENT TRIGGER stop ON ddl_command_start WHEN TAG IN ('REFRESH MATERIALIZED VIEW') EXECUTE FUNCTION guard.stop()",
