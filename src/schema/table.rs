@@ -38,8 +38,7 @@ pub struct Table {
     /// Partitioned by a hash in which OIDs take part (an enum's value hashes as its OID): on another server the same row
     /// belongs to another partition. See [`super::routing`].
     pub hash_differs: bool,
-    /// Partitioned by ranges of text that are sorted by a locale, or by text of which strings that differ in bytes are equal: where the
-    /// target sorts otherwise ([`super::Schema::sorted_otherwise`]), the same row may belong to another partition.
+    /// Partitioned by text in the order, or the equality, of a locale: see [`super::Schema::sorted_otherwise`].
     pub by_locale: bool,
     /// Storage options as they stand between the parentheses of `WITH (…)`.
     pub options: Vec<String>,
