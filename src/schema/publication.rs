@@ -9,6 +9,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::quote::{quote_ident, quote_literal};
+use super::routing::routed;
 use super::{Definition, Object, Schema, Table, TableKind};
 
 /// What the statement needs to know beside the model.
@@ -25,17 +26,20 @@ pub fn publication_comment(migration: &str) -> String {
     format!("made by pg_migrator for {migration}")
 }
 
-/// `CREATE PUBLICATION`: all operations, no filters, every partition under its own name.
+/// `CREATE PUBLICATION`: all operations, no filters, every partition under its own name; under that of the whole where rows of some may
+/// find another partition on the target ([`routed`]), from 13 on.
 pub fn create_publication(schema: &Schema, name: &str, around: Surroundings<'_>) -> String {
     let name = quote_ident(name);
+    let by_whole = schema.server_version >= 130_000 && !routed(schema).is_empty();
+    let options = if by_whole { " WITH (publish_via_partition_root = true)" } else { "" };
     if around.all_tables {
-        return format!("CREATE PUBLICATION {name} FOR ALL TABLES");
+        return format!("CREATE PUBLICATION {name} FOR ALL TABLES{options}");
     }
     let members = publication_members(schema, around.partitions);
     if members.is_empty() {
         return format!("CREATE PUBLICATION {name}");
     }
-    format!("CREATE PUBLICATION {name} FOR TABLE {}", listed(&members))
+    format!("CREATE PUBLICATION {name} FOR TABLE {}{options}", listed(&members))
 }
 
 /// The comment by which [`publication_comment`] knows it.

@@ -20,6 +20,7 @@ mod replica_identity;
 mod replication;
 mod retired;
 mod roles;
+mod routed;
 mod servers;
 mod source_rights;
 mod subscription;
@@ -150,6 +151,7 @@ pub async fn of_schema(
     {
         let everything = asked.filter.is_everything();
         publication::judge(schema, server, replication, everything, online, &mut findings);
+        routed::judge(schema, server, replication, online, &mut findings);
         replica_identity::judge(schema, replication, online, &mut findings);
         unstreamed::judge_schema(schema, online, &mut findings);
     }

@@ -47,7 +47,7 @@ pub(super) fn judge(
 }
 
 /// Whether an earlier attempt of this migration made it, and it will be dropped or made anew before the slot is.
-fn is_to_go(publication: &Publication, online: Online<'_>) -> bool {
+pub(super) fn is_to_go(publication: &Publication, online: Online<'_>) -> bool {
     let ours = publication_comment(online.subscription);
     (online.options.create_publication || online.clears)
         && !online.streams
