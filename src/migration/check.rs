@@ -45,12 +45,12 @@ pub(super) async fn examined(
     cancels: &Cancels,
     tracker: &Tracker,
 ) -> Result<(bool, (Session, Schema)), Error> {
-    let mut examined = examine(config, cancels).await;
+    let mut examined = Box::pin(examine(config, cancels)).await;
     if examined.makes_database && examined.report.is_good() {
         if let Some((_, schema)) = examined.source.take() {
             database::create(config, &schema.database, tracker).await?;
         }
-        examined = examine(config, cancels).await;
+        examined = Box::pin(examine(config, cancels)).await;
     }
     let Examined { report, clear, source, .. } = examined;
     Ok((clear, under_snapshot::heed(report, source, tracker)?))
@@ -85,7 +85,7 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
         (None, ..) => None,
     };
     let asked = Asked { filter: &config.filter, restore: &config.restore, resumes, makes_database, online };
-    let (mut report, servers) = validate::of_servers(source.as_ref(), target.as_ref(), asked).await;
+    let (mut report, servers) = Box::pin(validate::of_servers(source.as_ref(), target.as_ref(), asked)).await;
     if let Earlier::InTheWay(finding) = earlier {
         report = report.and(Report::from(*finding));
     }
@@ -102,8 +102,8 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
                 bridge::cross(&mut schema, target.version());
                 schema.sorted_otherwise = servers.sort_otherwise();
             }
-            let report =
-                report.and(validate::of_schema(&schema, &servers, target.as_ref().ok(), asked).await);
+            let report = report
+                .and(Box::pin(validate::of_schema(&schema, &servers, target.as_ref().ok(), asked)).await);
             Examined { report, clear, makes_database, source: Some((source, schema)) }
         }
         Err(finding) => {
@@ -149,7 +149,7 @@ async fn read(source: &Session, config: &Config, locking: Locking) -> Result<Sch
     let begun = source.batch("beginning to read the schema", BEGIN_READER).await;
     begun.map_err(|e| Finding::unreadable(&e))?;
     let schema = match locking {
-        Locking::Yes => dump::read(source, &config.filter).await,
+        Locking::Yes => Box::pin(dump::read(source, &config.filter)).await,
         Locking::No => dump::look(source, &config.filter).await,
     };
     schema.map_err(|e| Finding::schema_unreadable(source.side, &e))

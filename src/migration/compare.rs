@@ -22,7 +22,7 @@ pub async fn run(
 ) -> Result<Vec<TableReport>, Error> {
     let session = source.connect().await?;
     session.batch("beginning to read the schema", BEGIN_READER).await?;
-    let mut schema = dump::read(&session, filter).await?;
+    let mut schema = Box::pin(dump::read(&session, filter)).await?;
     // Where text is sorted alike, partitions taken together have the same rows all the same.
     schema.sorted_otherwise = true;
     let encoding: String = session

@@ -46,7 +46,7 @@ pub(super) enum Earlier {
 
 /// Looks at the target's journal. `source` may be out of reach; then nothing can be said to be ours.
 pub(super) async fn judge(config: &Config, source: &Session, target: &Session) -> Earlier {
-    match examine(config, source, target).await {
+    match Box::pin(examine(config, source, target)).await {
         Ok(earlier) => earlier,
         Err(finding) => Earlier::InTheWay(finding),
     }
@@ -229,7 +229,7 @@ pub(super) async fn read_target(
     reach: &Reach,
 ) -> Result<Schema, dump::DumpError> {
     target.batch("beginning to read the target's schema", BEGIN_READER).await?;
-    let schema = dump::read(target, &config.filter).await;
+    let schema = Box::pin(dump::read(target, &config.filter)).await;
     let ended = target.batch("ending the reading of the target's schema", "ROLLBACK").await;
     let mut schema = schema?;
     ended?;

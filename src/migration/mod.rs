@@ -59,8 +59,8 @@ pub async fn run(
     shutdown: watch::Receiver<u32>,
 ) -> Result<Summary, Error> {
     match config.online {
-        None => offline::run(config, reporter, shutdown).await,
-        Some(_) => online::run(config, reporter, shutdown).await,
+        None => Box::pin(offline::run(config, reporter, shutdown)).await,
+        Some(_) => Box::pin(online::run(config, reporter, shutdown)).await,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::schema::Schema;
 pub async fn read(source: &Server, filter: &Filter) -> Result<Schema, Error> {
     let session = source.connect().await?;
     session.batch("beginning to read the schema", BEGIN_READER).await?;
-    let schema = dump::read(&session, filter).await?;
+    let schema = Box::pin(dump::read(&session, filter)).await?;
     session.batch("ending the reading of the schema", "ROLLBACK").await?;
     Ok(schema)
 }

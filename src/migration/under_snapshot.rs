@@ -131,7 +131,7 @@ pub(super) async fn restore(
         name: &config.subscription_name,
         reporter: &reporter,
     };
-    match restore::run(input, shutdown.clone()).await? {
+    match Box::pin(restore::run(input, shutdown.clone())).await? {
         Outcome::Interrupted(totals) => Err(super::interrupted(tracker, totals)),
         Outcome::Done(mut totals) => {
             if config.restore.create_database {

@@ -41,10 +41,10 @@ pub async fn run(
     };
     let links = match resumed {
         Some(links) => links,
-        None => prepare::start(&config, &online, &mut tracker, &mut shutdown, &mut totals).await?,
+        None => Box::pin(prepare::start(&config, &online, &mut tracker, &mut shutdown, &mut totals)).await?,
     };
     tracker.enter(Phase::StreamApply);
-    let stream = follow::follow(&config, &online, &mut tracker, links, &mut shutdown).await;
+    let stream = Box::pin(follow::follow(&config, &online, &mut tracker, links, &mut shutdown)).await;
     tracker.leave();
     let mut summary = tracker.summary(totals);
     summary.stream = Some(stream?);

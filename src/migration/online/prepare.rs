@@ -138,7 +138,7 @@ async fn prepare(
     reader.batch("beginning to read the schema", BEGIN_READER).await?;
     reader.batch("importing the slot's snapshot", &import_snapshot(slot.snapshot())).await?;
     let sorted_otherwise = schema.sorted_otherwise;
-    let mut schema = dump::read(&reader, &config.filter).await?;
+    let mut schema = Box::pin(dump::read(&reader, &config.filter)).await?;
     bridge::cross(&mut schema, target.version());
     schema.sorted_otherwise = sorted_otherwise;
     let uncovered = snapshot::uncovered(&reader, &online.publication, &schema).await?;
