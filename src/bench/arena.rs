@@ -81,10 +81,9 @@ impl End {
             }
         };
         let session = server.connect().await?;
-        let rows = session
-            .query("looking for the server's process", "SELECT pg_catalog.pg_backend_pid() AS pid")
+        let pid: Option<i32> = session
+            .value("looking for the server's process", "SELECT pg_catalog.pg_backend_pid() AS pid")
             .await?;
-        let pid: Option<i32> = rows.first().map(|row| row.get("pid")).transpose()?;
         let postmaster = pid.and_then(|pid| u32::try_from(pid).ok());
         let postmaster = postmaster.and_then(|pid| measure::postmaster_of(pid, server.dbname()));
         Ok(End { version: session.version(), server, postmaster, throwaway })

@@ -294,8 +294,8 @@ impl<'a> Probe<'a> {
 
 async fn flushed(source: &Session) -> Result<Lsn, BenchError> {
     const WHAT: &str = "reading the source's position";
-    let rows = source.query(WHAT, "SELECT pg_catalog.pg_current_wal_flush_lsn()::text AS at").await?;
-    let at: Option<String> = rows.first().map(|row| row.get("at")).transpose()?;
+    let at: Option<String> =
+        source.value(WHAT, "SELECT pg_catalog.pg_current_wal_flush_lsn()::text AS at").await?;
     let at = at.unwrap_or_default().parse::<Lsn>();
     Ok(at.map_err(|e| SqlError::local(Side::Source, WHAT, e.to_string()))?)
 }
@@ -314,9 +314,8 @@ async fn clock(session: &Session, zero: Instant) -> Result<f64, BenchError> {
     let (mut best, mut clock) = (f64::INFINITY, 0.0);
     for _ in 0..20 {
         let before = zero.elapsed().as_secs_f64() * 1e3;
-        let rows = session.query("reading the clock", &sql).await?;
+        let now: f64 = session.value("reading the clock", &sql).await?.unwrap_or_default();
         let after = zero.elapsed().as_secs_f64() * 1e3;
-        let now: f64 = rows.first().map(|row| row.get("now")).transpose()?.unwrap_or_default();
         if after - before < best {
             (best, clock) = (after - before, now - (before + after) / 2.0);
         }

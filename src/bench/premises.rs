@@ -98,8 +98,7 @@ impl Premises {
             "SELECT lsn::text AS lsn FROM pg_catalog.pg_create_logical_replication_slot({}, 'pgoutput')",
             quote_literal(name)
         );
-        let rows = session.query(&what, &sql).await?;
-        let lsn: Option<String> = rows.first().map(|row| row.get("lsn")).transpose()?;
+        let lsn: Option<String> = session.value(&what, &sql).await?;
         let lsn = lsn.unwrap_or_default().parse::<Lsn>();
         Ok(lsn.map_err(|e| SqlError::local(Side::Source, &what, e.to_string()))?)
     }

@@ -236,13 +236,13 @@ impl Found {
             }
         }
         let sql = "SELECT pg_catalog.to_regnamespace('_pg_migrator') IS NOT NULL AS there";
-        let rows = target.query("looking for a journal", sql).await?;
+        let journal = target.value("looking for a journal", sql).await?.unwrap_or(false);
         let stream = match &leftover {
             Some(_) => journal::stream_record(target, name).await?.map(|r| (r.slot, r.publication)),
             None => None,
         };
         Ok(Found {
-            journal: rows.first().map(|row| row.get("there")).transpose()?.unwrap_or(false),
+            journal,
             leftover,
             others: !other_slots.is_empty() || !other_undos.is_empty(),
             slots,

@@ -58,8 +58,7 @@ impl Subscription {
              FROM pg_catalog.pg_subscription s WHERE s.subname = {}",
             quote_literal(&self.name)
         );
-        let rows = self.target.query(WHAT, &sql).await?;
-        let at: Option<String> = rows.first().map(|row| row.get("at")).transpose()?.flatten();
+        let at: Option<String> = self.target.value(WHAT, &sql).await?.flatten();
         let parsed = at.map(|text| text.parse::<Lsn>()).transpose();
         Ok(parsed.map_err(|e| SqlError::local(self.target.side, WHAT, e.to_string()))?.unwrap_or_default())
     }
