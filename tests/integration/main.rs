@@ -45,6 +45,8 @@ mod kinds_types;
 mod library;
 mod live;
 mod loops;
+mod mirror;
+mod model;
 mod moves;
 mod offline;
 mod online;

@@ -22,6 +22,8 @@ mod moves;
 #[allow(dead_code)]
 #[path = "../integration/live.rs"]
 mod live;
+#[path = "../integration/mirror/mod.rs"]
+mod mirror;
 #[allow(dead_code)]
 #[path = "../integration/random/mod.rs"]
 mod random;
@@ -30,6 +32,7 @@ mod random_schemas;
 #[path = "../integration/trials.rs"]
 mod trials;
 
+mod model;
 mod online;
 mod pairs;
 mod schemas;
