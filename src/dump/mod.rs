@@ -23,6 +23,7 @@ mod comment;
 mod composite;
 mod constraint;
 mod conversion;
+mod damaged;
 mod database;
 mod default_acl;
 mod depend;
@@ -104,6 +105,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         attached,
         added,
         said,
+        damaged,
         database,
     ) = tokio::try_join!(
         read_objects(&c),
@@ -116,6 +118,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         attached::read(&c),
         added_members::read(&c),
         changed_comments::read(&c),
+        damaged::read(&c),
         database::read(&c),
     )?;
     let schema = Schema {
@@ -125,6 +128,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         aliases,
         database,
         unsupported,
+        damaged,
         extension_data,
         left_out: Vec::new(),
         sorted_otherwise: false,

@@ -23,6 +23,7 @@ pub mod composite;
 mod constraint;
 mod conversion;
 mod copy;
+mod damaged;
 mod database;
 mod default_acl;
 mod domain;
@@ -90,6 +91,7 @@ pub use composite::CompositeType;
 pub use constraint::{Constraint, ConstraintIndex, ConstraintKind};
 pub use conversion::Conversion;
 pub use copy::{CopySource, Slice};
+pub use damaged::{Damage, Damaged};
 pub use database::Database;
 pub use default_acl::DefaultAcl;
 pub use domain::{Domain, DomainCheck};
@@ -152,6 +154,8 @@ pub struct Schema {
     pub database: Database,
     /// Objects found that this version cannot carry; Validate names each of them.
     pub unsupported: Vec<Unsupported>,
+    /// What no server makes again, of what a filter leaves out too.
+    pub damaged: Vec<Damaged>,
     /// Rows of extensions' configuration tables (`pg_extension_config_dump`): the tables come with their extension,
     /// these rows do not.
     pub extension_data: Vec<ExtensionData>,

@@ -6,6 +6,7 @@
 mod carried;
 mod compatibility;
 mod contents;
+mod damaged;
 mod database;
 mod extensions;
 mod facts;
@@ -127,6 +128,7 @@ pub async fn of_schema(
 ) -> Report {
     let mut findings = Vec::new();
     carried::judge_schema(schema, asked, &mut findings);
+    damaged::judge(schema, &mut findings);
     if let (Some(session), Some((server, _))) = (target, &servers.target) {
         match facts::answers::read(session, schema, asked).await {
             Ok(answers) => unmet::judge(schema, server, &answers, asked, &mut findings),
@@ -159,16 +161,18 @@ pub async fn of_schema(
 }
 
 /// What makes single objects fail, and not the migration.
-const OF_SINGLE_OBJECTS: [&str; 13] = [
+const OF_SINGLE_OBJECTS: [&str; 15] = [
     "collation-missing",
     "extension-missing",
     "extension-needs-superuser",
+    "foreign-key-damaged",
     "label-provider-missing",
     "locale-missing",
     "retired-in-target",
     "owner-no-create",
     "role-missing",
     "search-file-missing",
+    "statistics-refused",
     "tablespace-missing",
     "tablespace-not-permitted",
     "target-needs-superuser",

@@ -58,6 +58,33 @@ fn an_identity_whose_sequence_has_another_type_than_its_column() {
     assert_ne!(source, pg_dump);
 }
 
+#[test]
+fn a_domain_over_one_that_got_a_default_later() {
+    for major in [13, 18] {
+        let [source, pg_dump, ours] = three(
+            major,
+            "CREATE DOMAIN below AS text; CREATE DOMAIN d AS below NOT NULL; ALTER DOMAIN below SET DEFAULT 'it''s \\ here'",
+            "SELECT typname, typdefault FROM pg_type WHERE typname IN ('below', 'd') ORDER BY 1",
+        );
+        assert_eq!(source, "below|'it''s \\ here'::text\nd|");
+        assert_eq!(source, ours);
+        assert_ne!(source, pg_dump);
+    }
+}
+
+#[test]
+fn extended_statistics_of_an_inheriting_table_keep_the_order_of_their_columns() {
+    let [source, pg_dump, ours] = three(
+        15,
+        "CREATE TABLE above (a int); CREATE TABLE below (own int) INHERITS (above); ALTER TABLE above ADD late int;
+         CREATE STATISTICS s ON late, own FROM below",
+        "SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext",
+    );
+    assert_eq!(source, "CREATE STATISTICS public.s ON own, late FROM below");
+    assert_eq!(source, ours);
+    assert_ne!(source, pg_dump);
+}
+
 /// pg_dump's script fails on this; ours arrives whole.
 #[track_caller]
 fn pg_dump_fails(major: u32, script: &str) {

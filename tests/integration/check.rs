@@ -158,6 +158,33 @@ fn an_unreachable_side_hides_nothing_of_the_other() {
 }
 
 #[test]
+fn what_no_server_makes_again_is_named_before_anything_is_changed() {
+    let script = "CREATE TABLE pk (k int PRIMARY KEY); CREATE TABLE part (x int, k int); ALTER TABLE part DROP x;
+        CREATE TABLE whole (k int CONSTRAINT \"To pk\" REFERENCES pk ON DELETE SET NULL (k)) PARTITION BY LIST (k);
+        ALTER TABLE whole ATTACH PARTITION part FOR VALUES IN (1); ALTER TABLE whole DETACH PARTITION part;
+        CREATE TYPE inner_type AS (a int); CREATE DOMAIN over AS inner_type; CREATE TYPE outer_type AS (i inner_type[], o over, v varchar);
+        CREATE TABLE t (a varchar, b outer_type, c name[]); CREATE STATISTICS fine ON a, c FROM t; CREATE STATISTICS of_outer ON a, b FROM t;
+        ALTER TYPE inner_type ADD ATTRIBUTE p point";
+    let pair = pair_with(18, 18, script);
+    let (from, to) = (pair.source.conninfo(), pair.target.conninfo());
+    let run = check(&from, &to, &[]).expect_code(1);
+    assert_eq!(found(&run), ["error source foreign-key-damaged", "error source statistics-refused"]);
+    pair.offline().run().expect_code(1).expect_said(&[
+        "\"To pk\"",
+        "STATISTICS public.of_outer",
+        "column b (point)",
+    ]);
+    assert_eq!(
+        pair.target.psql("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"),
+        "0"
+    );
+    let run = pair.offline().arg("--allow-restore-errors").run().expect_code(1);
+    run.expect_said(&["CONSTRAINT \"To pk\" ON public.part", "STATISTICS public.of_outer"]);
+    assert_eq!(pair.target.psql("SELECT stxname FROM pg_statistic_ext"), "fine");
+    assert_eq!(pair.target.psql("SELECT conrelid::regclass FROM pg_constraint WHERE contype = 'f'"), "whole");
+}
+
+#[test]
 fn what_pg_dump_drops_silently_is_named() {
     let script = "CREATE SCHEMA x; BEGIN; CREATE EXTENSION hstore SCHEMA x;
         CREATE TABLE x.member (a int PRIMARY KEY, b text); CREATE INDEX of_extension ON x.member (b);

@@ -59,6 +59,7 @@ mod pair;
 mod random;
 mod random_few;
 mod random_schemas;
+mod random_truth;
 mod scale;
 mod selftest;
 mod slots;

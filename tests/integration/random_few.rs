@@ -20,5 +20,6 @@ fn random_schemas_of_18() {
 fn random_schemas_from_13_to_18() {
     // 1: a function of an index in a schema that the table's owner may use by a grant.
     // 624: a root's identity that its partition has not.
-    all_arrive(13, 18, [1, 2, 603, 624]);
+    // 1300: a domain over one that got a default later; 1304: statistics of an inheriting table; 1328: a view on itself.
+    all_arrive(13, 18, [1, 2, 603, 624, 1300, 1304, 1328]);
 }

@@ -29,6 +29,8 @@ mod mirror;
 mod random;
 #[path = "../integration/random_schemas.rs"]
 mod random_schemas;
+#[path = "../integration/random_truth.rs"]
+mod random_truth;
 #[path = "../integration/trials.rs"]
 mod trials;
 

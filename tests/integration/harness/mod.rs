@@ -21,7 +21,7 @@ pub use {
     migrator::{Migrator, Run, Running, migrator},
     oracle::{
         assert_same, assert_same_rows, assert_same_schema, assert_schema, comparable, diff, expected_schema,
-        fixture, reference_target, rows, schema_dump, try_reference_target,
+        fixture, lenient_reference_target, reference_target, rows, schema_dump,
     },
     proxy::Proxy,
 };

@@ -38,22 +38,35 @@ fn pg_dump(program: PathBuf, database: &Database, args: &[&str]) -> String {
 /// What `pg_dump | psql` makes of a database on this server, data included when asked. Roles must be there.
 #[track_caller]
 pub fn reference_target<'a>(source: &Database, target: &'a Cluster, with_data: bool) -> Database<'a> {
-    try_reference_target(source, target, with_data)
-        .unwrap_or_else(|err| panic!("pg_dump {} | psql: {err}", source.name))
-}
-
-/// As [`reference_target`], or what psql says of the first statement that the server does not take.
-#[track_caller]
-pub fn try_reference_target<'a>(
-    source: &Database,
-    target: &'a Cluster,
-    with_data: bool,
-) -> Result<Database<'a>, String> {
-    let reference = target.database("reference");
-    let args: &[&str] = if with_data { &[] } else { &["--schema-only"] };
+    let (reference, args) =
+        (target.database("reference"), if with_data { &[][..] } else { &["--schema-only"] });
     let script = pg_dump(pg_dump_for(target.major), source, args);
     let (ok, _, err) = feed(reference.psql_command().args(["-f", "-"]), script.as_bytes());
-    if ok { Ok(reference) } else { Err(err) }
+    assert!(ok, "pg_dump {} | psql: {err}", source.name);
+    reference
+}
+
+/// As [`reference_target`] of the schema, but the script goes on after an error. Where there was one, `by_hand` is run as well, and
+/// the script once more for what needed that. With what the server said the first time, empty if there was no error.
+#[track_caller]
+pub fn lenient_reference_target<'a>(
+    source: &Database,
+    target: &'a Cluster,
+    by_hand: &str,
+) -> (Database<'a>, String) {
+    let reference = target.database("reference");
+    let script = pg_dump(pg_dump_for(target.major), source, &["--schema-only"]);
+    let run = || {
+        let mut psql = reference.psql_command();
+        let (_, _, said) = feed(psql.args(["-v", "ON_ERROR_STOP=0", "-f", "-"]), script.as_bytes());
+        said
+    };
+    let refused = Some(run()).filter(|said| said.contains("ERROR: ")).unwrap_or_default();
+    if !refused.is_empty() && !by_hand.is_empty() {
+        reference.psql(by_hand);
+        run();
+    }
+    (reference, refused)
 }
 
 /// Lists `kind|name|count|hash` per table, matview, sequence and large object, sorted by name.
@@ -127,15 +140,35 @@ pub fn assert_same_schema(source: &Database, target: &Database) {
 /// MAINTAIN, and calls all what is all but that.
 pub fn comparable(dump: String, target: &Database) -> String {
     const OF_TABLES: &str = " SELECT,INSERT,REFERENCES,DELETE,TRIGGER,TRUNCATE,UPDATE ON TABLE";
-    let line = |l: &str| match target.cluster.major {
-        ..15 if l.contains(" ON SCHEMA public ") => None,
-        17 if l.contains("GRANT MAINTAIN ON ") => None,
-        17 => Some(
-            l.replace(",MAINTAIN,", ",").replace(",MAINTAIN ON ", " ON ").replace(" ALL ON TABLE", OF_TABLES),
-        ),
-        _ => Some(l.to_owned()),
-    };
-    dump.lines().filter_map(line).flat_map(|l| [l, "\n".to_owned()]).collect()
+    let mut out = String::with_capacity(dump.len());
+    // Inside a statement that is left out: a name may have a line break.
+    let mut inside = false;
+    for line in dump.lines() {
+        let drops = match target.cluster.major {
+            ..15 => line.contains(" ON SCHEMA public "),
+            17 => {
+                let by_default =
+                    line.starts_with("ALTER DEFAULT PRIVILEGES ") && line.contains(" GRANT MAINTAIN ON ");
+                inside || by_default || line.starts_with("GRANT MAINTAIN ON ")
+            }
+            _ => false,
+        };
+        if drops {
+            inside = target.cluster.major == 17 && !line.ends_with(';');
+            continue;
+        }
+        match target.cluster.major {
+            17 => {
+                out += &line
+                    .replace(",MAINTAIN,", ",")
+                    .replace(",MAINTAIN ON ", " ON ")
+                    .replace(" ALL ON TABLE", OF_TABLES)
+            }
+            _ => out += line,
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// Every table, sequence and large object has the same content on both sides.

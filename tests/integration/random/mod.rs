@@ -98,10 +98,24 @@ pub struct Generator {
 
 type Act = fn(&mut Generator);
 
-/// What no server could make again as it is: materialized views that their owners may no longer read are emptied; and
-/// all may use the schemas of the functions that their indexes call.
+/// What no server could make again as it is: materialized views that their owners may no longer read are emptied; all may use the
+/// schemas of the functions that their indexes call; and foreign keys
+/// that the server has damaged and statistics that it would not make again are dropped.
 const END: &str = r#"
 DO $$ DECLARE s text; v text; BEGIN
+  IF current_setting('server_version_num')::int >= 150000 THEN
+    FOR s IN SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
+      WHERE contype = 'f' AND conparentid = 0 AND NOT confdelsetcols <@ conkey
+    LOOP EXECUTE s; END LOOP;
+  END IF;
+  FOR s, v IN SELECT format('DROP STATISTICS %I.%I', nspname, stxname), pg_get_statisticsobjdef(e.oid)
+    FROM pg_statistic_ext e JOIN pg_namespace n ON n.oid = stxnamespace
+  LOOP
+    BEGIN
+      EXECUTE s; EXECUTE v; RAISE EXCEPTION 'can be made again';
+    EXCEPTION WHEN feature_not_supported THEN EXECUTE s; WHEN raise_exception THEN NULL;
+    END;
+  END LOOP;
   FOR s IN SELECT nspname FROM pg_namespace WHERE oid >= 16384 OR nspname = 'public' LOOP
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO PUBLIC', s);
   END LOOP;
