@@ -3,7 +3,9 @@
 //! Only what means the same is rewritten; what has no such words Validate names (`retired-in-target`). Invariant: each
 //! rewriting is recorded in [`Schema::bridged`], so that nothing is changed in silence.
 
-use super::{Definition, Object, Schema, Setting, predefined};
+use std::collections::HashMap;
+
+use super::{Definition, Object, Schema, Setting, late_attach, predefined};
 
 /// An object that is made in other words than the source has.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -90,7 +92,9 @@ const COMPATIBLE: [&str; 7] = [
 pub fn cross(schema: &mut Schema, target: u32) {
     let source = schema.server_version;
     let mut bridged = predefined::leave_out(schema, target);
-    for object in &mut schema.objects {
+    let crosses = source < 170_000 && target >= 170_000;
+    let mut idle = if crosses { late_attach::idle_defaults(schema) } else { HashMap::new() };
+    for (at, object) in schema.objects.iter_mut().enumerate() {
         let before = object.reference();
         let mut said: Vec<String> = Vec::new();
         match &mut object.definition {
@@ -114,6 +118,7 @@ pub fn cross(schema: &mut Schema, target: u32) {
             }
             _ => {}
         }
+        said.extend(idle.remove(&at));
         said.extend(rendered_otherwise(object, target));
         bridged.extend(said.into_iter().map(|message| Bridged { object: before.clone(), message }));
     }

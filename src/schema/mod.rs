@@ -40,6 +40,7 @@ mod index;
 pub mod inherit;
 mod language;
 mod large_object;
+mod late_attach;
 mod matview;
 mod namespace;
 mod object;

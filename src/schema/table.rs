@@ -9,6 +9,7 @@ use super::binary::BinarySafety;
 use super::column::{Column, Generated};
 use super::column_order;
 use super::foreign_option::ForeignOptions;
+use super::late_attach;
 use super::object::{Address, Object};
 use super::quote::quote_ident;
 use super::{RenderOptions, class};
@@ -190,12 +191,7 @@ impl Table {
     pub fn create(&self, object: &Object, options: &RenderOptions) -> Vec<String> {
         let name = object.qualified_name();
         let mut out = column_order::create(self, object, options);
-        if let Some(partition) = &self.partition_of {
-            out.push(format!(
-                "ALTER TABLE ONLY {} ATTACH PARTITION {name} {}",
-                partition.parent.name, partition.bound
-            ));
-        }
+        out.extend(late_attach::attach(self, object));
         let compresses = self.kind != TableKind::Foreign;
         let alterations = self.columns.iter().flat_map(|c| c.alterations(self.writes(c), compresses));
         let alterations: Vec<String> = alterations.chain(column_order::nullable(self, options)).collect();

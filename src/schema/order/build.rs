@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::node::{Graph, Need, Part, Piece};
-use crate::schema::{Address, ConstraintKind, Definition, Object, Section, class};
+use crate::schema::{Address, ConstraintKind, Definition, Object, Section, class, late_attach};
 
 /// Adds all dependencies, and the nodes that always are steps of their own.
 pub(super) fn build(graph: &mut Graph<'_>) {
@@ -48,8 +48,24 @@ pub(super) fn build(graph: &mut Graph<'_>) {
     for at in 0..schema.objects.len() {
         add_steps(graph, at);
     }
+    attach_late(graph);
     wait_for_attached_indexes(graph);
     add_refreshes(graph);
+}
+
+/// Partitions with defaults of their own on an identity column of the whole ([`late_attach`]).
+fn attach_late(graph: &mut Graph<'_>) {
+    for late in late_attach::late(graph.schema) {
+        let Definition::Table(table) = &graph.schema.objects[late.object].definition else { continue };
+        let whole = table.parents().filter_map(|parent| graph.resolve(parent.address));
+        let mut needs: Vec<usize> = whole.chain([late.object]).chain(late.sequences).collect();
+        for column in late.defaults {
+            let piece = Piece::Default(column);
+            let made = graph.split.get(&(late.object, piece)).copied();
+            needs.push(made.unwrap_or_else(|| graph.split_off(late.object, piece, Section::PreData)));
+        }
+        graph.push(late.object, Part::Attach, Section::PreData, needs);
+    }
 }
 
 /// The triggers that a clone on a partition comes from, however far up: what is set on the clone waits for what is set

@@ -29,6 +29,8 @@ pub(super) enum Part {
     Piece(Piece),
     /// `ALTER SEQUENCE … OWNED BY`.
     OwnedBy,
+    /// `ATTACH PARTITION`, where that has to wait.
+    Attach,
     /// A sequence's value.
     Value,
     /// `ENABLE ROW LEVEL SECURITY`.
@@ -187,6 +189,7 @@ impl<'s> Graph<'s> {
             Part::Piece(Piece::Check(_) | Piece::DomainCheck(_)) => " (check)",
             Part::Piece(Piece::Query) => " (definition)",
             Part::OwnedBy => " (owner)",
+            Part::Attach => " (attached)",
             Part::Value => " (value)",
             Part::RowSecurity => " (row security)",
             Part::Refresh => " (data)",
@@ -222,6 +225,7 @@ fn priority(part: Part, definition: &Definition) -> u8 {
     match part {
         Part::Shell | Part::Whole => {}
         Part::OwnedBy => return 21,
+        Part::Attach => return 24,
         Part::Piece(Piece::Default(_)) => return 22,
         Part::Value => return 30,
         Part::Piece(Piece::Check(_) | Piece::DomainCheck(_)) => return 40,

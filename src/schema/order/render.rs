@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::node::{Graph, Part, Piece};
 use crate::schema::base_type::shell;
+use crate::schema::late_attach;
 use crate::schema::quote::quote_ident;
 use crate::schema::{
     Address, CommentOn, ConstraintKind, Definition, LockNeed, Object, RenderOptions, Schema, Section, Step,
@@ -23,6 +24,8 @@ pub(super) struct Context<'g> {
     owners: std::collections::HashSet<&'g str>,
     /// Tables whose statements reach their partitions.
     partitioned: std::collections::HashSet<Address>,
+    /// Partitions that are attached by a step of their own.
+    late: std::collections::HashSet<usize>,
 }
 
 impl<'g> Context<'g> {
@@ -44,7 +47,8 @@ impl<'g> Context<'g> {
             }
         }
         let owners = objects.iter().filter_map(|o| o.owner.as_deref()).collect();
-        Context { graph, options, split, children, owners, partitioned }
+        let late = graph.nodes.iter().filter(|n| n.part == Part::Attach).map(|n| n.object).collect();
+        Context { graph, options, split, children, owners, partitioned, late }
     }
 
     /// The object as its own step makes it: without what was split off.
@@ -163,7 +167,14 @@ pub(super) fn step(context: &Context<'_>, node: usize, needs: Vec<usize>) -> Ste
 
 fn statements(context: &Context<'_>, index: usize, part: Part, object: &Object) -> Vec<String> {
     match (part, &object.definition) {
+        (Part::Whole, Definition::Table(table)) if context.late.contains(&index) => {
+            let mut out = object.create_statements(context.options);
+            let attach = late_attach::attach(table, object);
+            out.retain(|statement| Some(statement) != attach.as_ref());
+            out
+        }
         (Part::Whole, _) => object.create_statements(context.options),
+        (Part::Attach, Definition::Table(table)) => late_attach::attach(table, object).into_iter().collect(),
         (Part::Shell, Definition::Range(_) | Definition::BaseType(_)) => vec![shell(object)],
         (Part::Piece(Piece::Default(i)), Definition::Table(table)) => {
             table.columns.get(i).map(|c| table.separate_default(object, c)).into_iter().collect()
@@ -260,6 +271,7 @@ fn kind(part: Part, object: &Object) -> &'static str {
     match part {
         Part::Shell => return "SHELL TYPE",
         Part::OwnedBy => return "SEQUENCE OWNED BY",
+        Part::Attach => return "TABLE ATTACH",
         Part::Value => return "SEQUENCE SET",
         Part::RowSecurity => return "ROW SECURITY",
         Part::Refresh => return "MATERIALIZED VIEW DATA",
