@@ -80,7 +80,7 @@ impl Constraint {
     /// Whether it compares rows by other than equality: `EXCLUDE`, `WITHOUT OVERLAPS`. The server takes no index of a
     /// partition for a part of such an index (`CompareIndexInfo` in `src/backend/catalog/index.c`), which pg_dump's
     /// script asks of it.
-    fn excludes(&self) -> bool {
+    pub(super) fn excludes(&self) -> bool {
         self.kind == ConstraintKind::Exclusion || self.index.as_ref().is_some_and(|i| i.period)
     }
 

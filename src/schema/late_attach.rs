@@ -1,9 +1,14 @@
-//! Partitions that are attached behind what they have of their own on a column that is an identity of the whole.
+//! Partitions that are attached by a step of their own, because something has to be made before.
 //!
+//! What they have of their own on a column that is an identity of the whole comes first.
 //! From 17 on a partition takes part in the identity of the partitioned table: no default can be set on that column any more, and
 //! where one is there, the partitioned table's column is no longer made an identity (`ATExecAddIdentity` and `ATExecColumnDefault` in
 //! `src/backend/commands/tablecmds.c`). Attaching such a partition is allowed. So first the identity is made, then the partition with
 //! its own default, and then the one is attached to the other: as older servers have it, and as pg_dump's order has it too.
+//!
+//! And so does an exclusion constraint that was made `ONLY` on the partitioned table when some partitions were there: those that came
+//! later have it, by being attached, and in no other way can an index of that sort become a part of the whole's (see
+//! `Constraint::excludes`). The constraint then waits for those that lack it, and those that have it for the constraint.
 
 use std::collections::HashMap;
 
@@ -32,7 +37,60 @@ pub(super) fn attach(table: &Table, object: &Object) -> Option<String> {
     ))
 }
 
-/// All such partitions.
+/// An exclusion constraint of a partitioned table that some partitions lack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Partial {
+    /// The constraint, by index in the schema: it is made before the rows.
+    pub constraint: usize,
+    /// Partitions that are attached before it is made.
+    pub lack: Vec<Address>,
+    /// Partitions that get it by being attached.
+    pub have: Vec<Address>,
+}
+
+/// All such constraints.
+pub(super) fn partial(schema: &Schema) -> Vec<Partial> {
+    let constraints = || {
+        schema.objects.iter().enumerate().filter_map(|(at, object)| match &object.definition {
+            Definition::Constraint(constraint) => Some((at, constraint)),
+            _ => None,
+        })
+    };
+    // By the index of the whole.
+    let mut found: HashMap<Address, Partial> = constraints()
+        .filter(|(_, c)| c.table_partitioned && c.excludes() && !c.reaches_partitions())
+        .filter_map(|(at, c)| Some((at, c.index.as_ref().filter(|i| i.partition_of.is_none())?)))
+        .map(|(at, index)| (index.address, Partial { constraint: at, lack: Vec::new(), have: Vec::new() }))
+        .collect();
+    if found.is_empty() {
+        return Vec::new();
+    }
+    for (_, constraint) in constraints() {
+        if let Some(whole) = constraint.attaches_to().and_then(|index| found.get_mut(&index)) {
+            whole.have.push(constraint.table.address);
+        }
+    }
+    let mut partitions: HashMap<Address, Vec<Address>> = HashMap::new();
+    for object in &schema.objects {
+        if let Definition::Table(table) = &object.definition
+            && let Some(partition) = &table.partition_of
+        {
+            partitions.entry(partition.parent.address).or_default().push(object.address);
+        }
+    }
+    let mut found: Vec<Partial> = found.into_values().filter(|partial| !partial.have.is_empty()).collect();
+    found.sort_by_key(|partial| partial.constraint);
+    for partial in &mut found {
+        let Definition::Constraint(constraint) = &schema.objects[partial.constraint].definition else {
+            continue;
+        };
+        let all = partitions.get(&constraint.table.address).into_iter().flatten();
+        partial.lack = all.filter(|partition| !partial.have.contains(partition)).copied().collect();
+    }
+    found
+}
+
+/// All partitions that are attached behind their defaults.
 pub(super) fn late(schema: &Schema) -> Vec<LateAttach> {
     let mut of_column: HashMap<(Address, &str), Vec<usize>> = HashMap::new();
     for (at, object) in schema.objects.iter().enumerate() {

@@ -108,6 +108,20 @@ fn exclusion_constraints_of_partitions() {
 }
 
 #[test]
+fn an_exclusion_constraint_that_only_later_partitions_have() {
+    pg_dump_fails(
+        18,
+        "CREATE TABLE p (k int, r int4range, id int GENERATED ALWAYS AS IDENTITY) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+         ALTER TABLE ONLY p ADD CONSTRAINT \"all of it\" EXCLUDE USING btree (k WITH =); CREATE TABLE p2 PARTITION OF p (id DEFAULT 1) FOR VALUES IN (2);
+         CREATE TABLE p3 PARTITION OF p FOR VALUES IN (3) PARTITION BY LIST (k); CREATE TABLE p31 PARTITION OF p3 FOR VALUES IN (3);
+         ALTER TABLE ONLY p ADD CONSTRAINT late EXCLUDE USING btree (k WITH =, id WITH =); CREATE TABLE p4 PARTITION OF p FOR VALUES IN (4);
+         ALTER TABLE p4 RENAME CONSTRAINT p4_k_id_excl TO \"of p4\"; CREATE INDEX ON p (r); ALTER TABLE p ADD UNIQUE (k);
+         CREATE TABLE alone (k int) PARTITION BY LIST (k); CREATE TABLE a1 PARTITION OF alone FOR VALUES IN (1); ALTER TABLE ONLY alone ADD EXCLUDE USING btree (k WITH =);
+         INSERT INTO p VALUES (1, '[1,2)'), (2, '[1,2)'), (3, '[1,2)'), (4, '[1,2)')",
+    );
+}
+
+#[test]
 fn a_view_on_itself() {
     pg_dump_fails(15, "CREATE VIEW v AS SELECT 1 AS a; CREATE OR REPLACE VIEW v AS SELECT a FROM v");
 }

@@ -51,8 +51,7 @@ fn a_partitions_own_default_on_an_identity_of_the_whole() {
         CREATE TABLE p2 PARTITION OF p (id DEFAULT 7) FOR VALUES IN (2) PARTITION BY LIST (k); CREATE TABLE p21 PARTITION OF p2 (id DEFAULT 8) FOR VALUES IN (2);
         CREATE FUNCTION f(p) RETURNS int LANGUAGE sql AS 'SELECT 9'; CREATE TABLE p3 PARTITION OF p (id DEFAULT f(NULL)) FOR VALUES IN (3);
         CREATE INDEX ON p (id); INSERT INTO p (k, id) VALUES (1, 10), (2, 20), (3, 30)";
-    let defaults =
-        "SELECT adrelid::regclass, adnum, pg_get_expr(adbin, adrelid) FROM pg_attrdef ORDER BY adrelid::regclass::text, 2";
+    let defaults = "SELECT adrelid::regclass, adnum, pg_get_expr(adbin, adrelid) FROM pg_attrdef ORDER BY adrelid::regclass::text, 2";
     for (from, to) in [(16, 18), (18, 18), (13, 16)] {
         let pair = pair_with(from, to, script);
         let run = pair.offline().ok();

@@ -1,6 +1,6 @@
 //! Schema → graph: the dependencies of `pg_depend`, and those that it does not have.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::node::{Graph, Need, Part, Piece};
 use crate::schema::{Address, ConstraintKind, Definition, Object, Section, class, late_attach};
@@ -53,18 +53,37 @@ pub(super) fn build(graph: &mut Graph<'_>) {
     add_refreshes(graph);
 }
 
-/// Partitions with defaults of their own on an identity column of the whole ([`late_attach`]).
+/// Partitions that have to wait for something before they are attached ([`late_attach`]).
 fn attach_late(graph: &mut Graph<'_>) {
+    let mut needs: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for late in late_attach::late(graph.schema) {
-        let Definition::Table(table) = &graph.schema.objects[late.object].definition else { continue };
-        let whole = table.parents().filter_map(|parent| graph.resolve(parent.address));
-        let mut needs: Vec<usize> = whole.chain([late.object]).chain(late.sequences).collect();
+        let first = needs.entry(late.object).or_default();
+        first.extend(late.sequences);
         for column in late.defaults {
             let piece = Piece::Default(column);
             let made = graph.split.get(&(late.object, piece)).copied();
-            needs.push(made.unwrap_or_else(|| graph.split_off(late.object, piece, Section::PreData)));
+            first.push(made.unwrap_or_else(|| graph.split_off(late.object, piece, Section::PreData)));
         }
-        graph.push(late.object, Part::Attach, Section::PreData, needs);
+    }
+    let partial = late_attach::partial(graph.schema);
+    for constraint in &partial {
+        graph.nodes[constraint.constraint].section = Section::PreData;
+        for partition in constraint.have.iter().filter_map(|p| graph.resolve(*p)) {
+            needs.entry(partition).or_default().push(constraint.constraint);
+        }
+    }
+    let mut attached = HashMap::new();
+    for (at, mut needs) in needs {
+        let Definition::Table(table) = &graph.schema.objects[at].definition else { continue };
+        needs.push(at);
+        needs.extend(table.parents().filter_map(|parent| graph.resolve(parent.address)));
+        attached.insert(at, graph.push(at, Part::Attach, Section::PreData, needs));
+    }
+    for constraint in partial {
+        let lack = constraint.lack.iter().filter_map(|p| graph.resolve(*p));
+        let nodes = lack.map(|partition| attached.get(&partition).copied().unwrap_or(partition));
+        let needs: Vec<Need> = nodes.map(|node| Need { node, via: None }).collect();
+        graph.nodes[constraint.constraint].needs.extend(needs);
     }
 }
 

@@ -140,9 +140,8 @@ impl Generator {
                 format!("CHECK ({}){enforced}", self.condition(&r.cols))
             }
         };
-        // An index of that sort cannot be attached, and part of the partitions have it.
-        let alone = self.rare.on && definition.starts_with("EXCLUDE");
-        let only = if definition.starts_with("CHECK") || r.kind == Kind::Table || alone {
+        let whole = !self.rare.alone && definition.starts_with("EXCLUDE");
+        let only = if definition.starts_with("CHECK") || r.kind == Kind::Table || whole {
             ""
         } else {
             self.chance.one_of(&["", "", "ONLY "])

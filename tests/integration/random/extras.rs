@@ -8,6 +8,8 @@ use super::{Generator, Kind, Relation, Sort, Type};
 pub struct Rare {
     /// Whether they are drawn at all.
     pub on: bool,
+    /// Whether exclusion constraints are drawn on partitioned tables alone.
+    pub alone: bool,
     pub base_types: Vec<String>,
     pub collations: Vec<String>,
     /// Operator classes of btree: name, type.

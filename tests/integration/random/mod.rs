@@ -133,6 +133,9 @@ END $$;
 /// Seeds below draw no rarer kinds: those that once showed a difference stay the scripts that they were.
 pub const RARE_FROM: u64 = 500;
 
+/// Nor do those in between draw exclusion constraints on partitioned tables alone.
+pub const ALONE_FROM: u64 = 2000;
+
 /// What can be drawn, and how often.
 const ACTS: &[(Act, u64)] = &[
     (Generator::enumeration, 4),
@@ -191,7 +194,11 @@ impl Generator {
             indexes: Vec::new(),
             constraints: Vec::new(),
             objects: Vec::new(),
-            rare: extras::Rare { on: seed >= RARE_FROM, ..Default::default() },
+            rare: extras::Rare {
+                on: seed >= RARE_FROM,
+                alone: seed < RARE_FROM || seed >= ALONE_FROM,
+                ..Default::default()
+            },
         };
         generator.beginning();
         let total: u64 = ACTS.iter().map(|a| a.1).sum();
