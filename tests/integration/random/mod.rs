@@ -196,7 +196,7 @@ impl Generator {
             objects: Vec::new(),
             rare: extras::Rare {
                 on: seed >= RARE_FROM,
-                alone: seed < RARE_FROM || seed >= ALONE_FROM,
+                alone: !(RARE_FROM..ALONE_FROM).contains(&seed),
                 ..Default::default()
             },
         };
