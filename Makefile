@@ -9,7 +9,7 @@ SHELL := /bin/bash
 help:
 	@echo 'make test       unit, house and integration tests: within 20 minutes on two cores, compilation included'
 	@echo 'make test-long  every kind and every version pair, scale, and online migrations by the dozen: seeds, kills, a huge transaction'
-	@echo '                LONG=online:: runs a part of it: kinds::, model::, online::, pairs::, schemas:: or sizes::'
+	@echo '                LONG=online:: runs a part of it: kinds::, lanes::, model::, online::, pairs::, schemas:: or sizes::'
 	@echo 'make demo       an online migration 13 -> 18 of a realistic database that is written to (DEMO_SCALE=10: about 1 GB)'
 	@echo 'make lint       formatting, clippy, dependencies and licences'
 	@echo 'make bench      the benchmarks, against pg_dump and pg_restore'

@@ -23,7 +23,7 @@ fn scanning(c: &mut Criterion) {
     let mut group = c.benchmark_group("copy_frames");
     for payload in [20, 100, 1000, 100_000] {
         let (bytes, frames) = stream(payload);
-        group.throughput(Throughput::Elements(frames));
+        group.throughput(Throughput::ElementsAndBytes { elements: frames, bytes: bytes.len() as u64 });
         group.bench_function(format!("rows of {payload} bytes"), |b| {
             b.iter(|| FrameScanner::new().scan(black_box(&bytes)));
         });

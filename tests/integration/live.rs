@@ -19,6 +19,8 @@ pub struct Live<'a> {
     pub target: Database<'a>,
     /// Of the migration, its slot and its publication.
     pub name: String,
+    /// Lanes that changes are applied over.
+    pub lanes: usize,
     source_port: u16,
     target_port: u16,
 }
@@ -54,6 +56,7 @@ impl<'a> Live<'a> {
             source: source.database("live_source"),
             target: target.database("live_target"),
             name: unique("live"),
+            lanes: lanes(),
             source_port: source.port,
             target_port: target.port,
         }
@@ -62,6 +65,12 @@ impl<'a> Live<'a> {
     /// The tool connects through these ports (proxies').
     pub fn through(mut self, source_port: u16, target_port: u16) -> Self {
         (self.source_port, self.target_port) = (source_port, target_port);
+        self
+    }
+
+    /// Changes are applied over so many lanes.
+    pub fn over(mut self, lanes: usize) -> Self {
+        self.lanes = lanes;
         self
     }
 
@@ -85,7 +94,7 @@ impl<'a> Live<'a> {
         migrator(["--mode", "online", "--jobs", "4", "--create-publication", "--cutover-poll-secs", "1"])
             .args(["--source", &self.source_conninfo(), "--target", target])
             .args(["--slot-name", &self.name, "--publication", &self.name])
-            .args(["--subscription-name", &self.name, "--apply-jobs", &lanes().to_string()])
+            .args(["--subscription-name", &self.name, "--apply-jobs", &self.lanes.to_string()])
             .limit(Duration::from_secs(120))
     }
 

@@ -5,19 +5,29 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{Chance, Cluster, Ledger, Options, Proxy, Running, assert_same_rows, fixture};
-use crate::live::{CAUGHT_UP, GOES_ON, Live, SLOT, STREAMS};
+use crate::live::{CAUGHT_UP, GOES_ON, Live, SLOT, STREAMS, lanes};
 
 /// The ledger runs through everything; the writers stop before the cutover.
 pub fn ledger(from: u32, to: u32, seed: u64) {
-    let live = Live::new(from, to);
+    ledger_over(lanes(), from, to, seed);
+}
+
+/// The same over so many lanes. What is to be spread over several is a backlog: the tool stands still for a while.
+pub fn ledger_over(lanes: usize, from: u32, to: u32, seed: u64) {
+    let live = Live::new(from, to).over(lanes);
     Ledger::open(&live.source);
     let ledger = Ledger::start(&live.source, seed, 8);
     ledger.wait_for(50);
-    let mut running = live.command().spawn();
+    let mut running = live.command().limit(Duration::from_secs(300)).spawn();
     running.wait_for(SLOT);
     ledger.truncate_too();
     running.wait_for(STREAMS);
     ledger.wait_for(400);
+    if lanes > 1 {
+        running.signal("STOP");
+        ledger.wait_for(500);
+        running.signal("CONT");
+    }
     let books = ledger.stop();
     live.cut_over(running);
     books.check_both(&live.source, &live.target);
@@ -26,7 +36,12 @@ pub fn ledger(from: u32, to: u32, seed: u64) {
 
 /// Nobody stops the writers but the fence; each acknowledged commit is on the target.
 pub fn fenced(from: u32, to: u32, seed: u64) {
-    let live = Live::new(from, to);
+    fenced_over(lanes(), from, to, seed);
+}
+
+/// The same over so many lanes.
+pub fn fenced_over(lanes: usize, from: u32, to: u32, seed: u64) {
+    let live = Live::new(from, to).over(lanes);
     Ledger::open(&live.source);
     // Slowly, so that a debug build on a busy machine keeps up.
     let ledger = Ledger::start_at(live.source.conninfo(), seed, 8, Duration::from_millis(60));
@@ -123,12 +138,17 @@ pub const ALL_BLOWS: [Blow; 8] = [
 
 /// A migration under load takes these blows, each after a random number of transactions.
 pub fn survives(from: u32, to: u32, seed: u64, blows: &[Blow]) {
+    survives_over(lanes(), from, to, seed, blows);
+}
+
+/// The same over so many lanes.
+pub fn survives_over(lanes: usize, from: u32, to: u32, seed: u64, blows: &[Blow]) {
     println!("{from} → {to}, seed {seed}: {blows:?}");
     let mut chance = Chance::new(seed);
     let (source, target) =
         (Cluster::start(from, &Options::online(from)), Cluster::start(to, &Options::online(to)));
     let links = [&source, &target].map(|server| Proxy::start(server.port, Duration::ZERO));
-    let live = Live::on(&source, &target).through(links[0].port, links[1].port);
+    let live = Live::on(&source, &target).through(links[0].port, links[1].port).over(lanes);
     Ledger::open(&live.source);
     let ledger = Ledger::start(&live.source, seed, 6);
     let mut running = live.start();

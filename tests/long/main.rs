@@ -34,6 +34,7 @@ mod random_truth;
 #[path = "../integration/trials.rs"]
 mod trials;
 
+mod lanes;
 mod model;
 mod online;
 mod pairs;
