@@ -16,8 +16,11 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
             &format!(
                 "SELECT p.oid, n.nspname, p.proname, pg_get_userbyid(p.proowner) AS owner, \
                    {procedure} AS procedure, {parsed_body} AS parsed_body, \
+                   CASE l.lanname WHEN 'c' THEN 'c AS ' || quote_literal(p.probin) || ', ' || quote_literal(p.prosrc) \
+                     WHEN 'internal' THEN 'internal AS ' || quote_literal(p.prosrc) END AS loaded, \
                    pg_get_function_identity_arguments(p.oid) AS arguments, pg_get_functiondef(p.oid) AS definition \
                  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+                 JOIN pg_language l ON l.oid = p.prolang \
                  WHERE {no_aggregate} AND {USER_NAMESPACE} \
                    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass \
                      AND d.objid = p.oid AND d.deptype IN ('i', 'e')) ORDER BY p.oid"
@@ -40,6 +43,7 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
                     arguments: row.get("arguments")?,
                     definition: plain_create(&definition),
                     parsed_body: row.get("parsed_body")?,
+                    loaded: row.get("loaded")?,
                 }),
             })
         })

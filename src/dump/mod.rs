@@ -74,7 +74,7 @@ pub use role::read_roles;
 
 use crate::config::Filter;
 use crate::pg::Session;
-use crate::schema::{Object, Schema, unsupported_properties};
+use crate::schema::{Object, Schema, cycle_mark, unsupported_properties};
 
 /// Locks what `filter` selects and reads it. The session must be inside a `REPEATABLE READ READ ONLY`
 /// transaction, which keeps the locks until it ends.
@@ -140,6 +140,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
     attached::attach(&mut schema, attached, filter);
     let properties = unsupported_properties(&schema.objects);
     schema.unsupported.extend(properties);
+    cycle_mark::mend(&mut schema);
     Ok(schema)
 }
 

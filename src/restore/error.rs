@@ -57,6 +57,8 @@ impl RestoreError {
     /// Whether `--allow-restore-errors` may turn it into a warning: one object's failure, with the servers well.
     pub fn is_tolerable(&self) -> bool {
         match self {
+            // A function's library is not there.
+            RestoreError::Object { source, .. } if source.sqlstate.as_deref() == Some("58P01") => true,
             RestoreError::Object { source, .. } | RestoreError::Copy { source, .. } => {
                 // Class 08: connection; 53: out of disk, memory, connections; 57: the server is being stopped; 58:
                 // I/O error; XX: corruption. None of these is one object's own trouble.

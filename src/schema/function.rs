@@ -13,6 +13,8 @@ pub struct Function {
     pub definition: String,
     /// Whether its body was parsed when it was made (`BEGIN ATOMIC`, 14 and later): what it uses must be there.
     pub parsed_body: bool,
+    /// What the server loads for it, as it stands behind `LANGUAGE`: `c AS 'library', 'symbol'`, `internal AS 'symbol'`.
+    pub loaded: Option<String>,
 }
 
 impl Function {

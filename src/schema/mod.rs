@@ -23,6 +23,7 @@ pub mod composite;
 mod constraint;
 mod conversion;
 mod copy;
+pub mod cycle_mark;
 mod damaged;
 mod database;
 mod default_acl;

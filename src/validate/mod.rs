@@ -161,12 +161,13 @@ pub async fn of_schema(
 }
 
 /// What makes single objects fail, and not the migration.
-const OF_SINGLE_OBJECTS: [&str; 15] = [
+const OF_SINGLE_OBJECTS: [&str; 16] = [
     "collation-missing",
     "extension-missing",
     "extension-needs-superuser",
     "foreign-key-damaged",
     "label-provider-missing",
+    "library-missing",
     "locale-missing",
     "retired-in-target",
     "owner-no-create",

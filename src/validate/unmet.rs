@@ -32,6 +32,7 @@ pub(super) fn judge(
         database_locale(schema, answers, out);
     }
     labels(schema, answers, out);
+    libraries(schema, answers, out);
     owners(answers, out);
     if !asked.restore.no_privileges {
         of_server(schema, target, answers, out);
@@ -229,6 +230,22 @@ fn labels(schema: &Schema, answers: &Answers, out: &mut Vec<Finding>) {
     }
 }
 
+/// Functions for which the target's server finds no library, or nothing of their name in it.
+fn libraries(schema: &Schema, answers: &Answers, out: &mut Vec<Finding>) {
+    for object in &schema.objects {
+        let Definition::Function(function) = &object.definition else { continue };
+        let Some(loaded) = function.loaded.as_ref().filter(|loaded| answers.libraries.contains(*loaded))
+        else {
+            continue;
+        };
+        let name = object.reference();
+        let message = format!("{name} is LANGUAGE {loaded}, which the target's server does not have");
+        let remedy = "install the library on the target's machine, in a version for that server, or drop the function on the source; or leave \
+                      it out, with what uses it, by --allow-restore-errors";
+        out.push(Finding::error("library-missing", message).on(Side::Target).about(name).mend(remedy));
+    }
+}
+
 /// Owners that objects cannot be given to, because they may not create any in the schema.
 fn owners(answers: &Answers, out: &mut Vec<Finding>) {
     for no_create in &answers.no_create {
@@ -303,7 +320,8 @@ mod tests {
     use super::*;
     use crate::schema::acl::AclKind;
     use crate::schema::{
-        ChangedPrivileges, Database, SecurityLabel, SecurityLabels, Table, TextSearchDictionary, View, class,
+        ChangedPrivileges, Database, Function, SecurityLabel, SecurityLabels, Table, TextSearchDictionary,
+        View, class,
     };
 
     fn schema() -> Schema {
@@ -342,6 +360,20 @@ mod tests {
                 object("f", changed("FUNCTION pg_catalog.gone()")),
                 object("g", changed("FUNCTION pg_catalog.there()")),
                 object("h", changed("FUNCTION ext.member()")),
+                object(
+                    "There",
+                    Definition::Function(Function {
+                        loaded: Some("internal AS 'x'".into()),
+                        ..Function::default()
+                    }),
+                ),
+                object(
+                    "i",
+                    Definition::Function(Function {
+                        loaded: Some("c AS 'gone', 'x'".into()),
+                        ..Function::default()
+                    }),
+                ),
             ],
             depends: HashMap::from([
                 (Address::relation(10), vec![Address::new(class::COLLATION, 1)]),
@@ -361,6 +393,7 @@ mod tests {
             no_icu: true,
             of_server: set("FUNCTION pg_catalog.gone()"),
             providers: set("Sel inux"),
+            libraries: set("c AS 'gone', 'x'"),
             search_files: Some(set("own.stop")),
             no_create: vec![
                 NoCreate { owner: "A".into(), schema: "public".into(), schema_owner: None },
@@ -386,6 +419,8 @@ Error database-provider target: the source's database has locale 'tlh', which th
     install the locale on the target's machine and restart the server, or make the target database by hand with another locale and leave --create-database off
 Error label-provider-missing target ["Sel inux"]: provider "Sel inux" of the security labels on TABLE s.t is not loaded on the target
     load its module there (shared_preload_libraries, and a restart); or leave the labels out by --allow-restore-errors, or drop them on the source: SECURITY LABEL FOR "Sel inux" ON … IS NULL;
+Error library-missing target [FUNCTION s.i()]: FUNCTION s.i() is LANGUAGE c AS 'gone', 'x', which the target's server does not have
+    install the library on the target's machine, in a version for that server, or drop the function on the source; or leave it out, with what uses it, by --allow-restore-errors
 Error owner-no-create target ["A"]: role "A" owns objects in schema public on the source and may not create any there on the target, so that only a superuser can give them to it
     GRANT CREATE ON SCHEMA public TO "A"; -- or connect as a superuser, or leave owners off with --no-owner
 Error owner-no-create target [b]: role b owns objects in schema s on the source and may not create any there on the target, so that only a superuser can give them to it

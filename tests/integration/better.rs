@@ -122,6 +122,32 @@ fn an_exclusion_constraint_that_only_later_partitions_have() {
 }
 
 #[test]
+fn marks_of_cycles() {
+    let r = |marks: &str| {
+        format!(
+            "WITH RECURSIVE r AS (SELECT a, b FROM g UNION ALL SELECT g.a, g.b FROM g, r WHERE g.a = r.b) CYCLE a, b SET \"is it\" {marks} USING path SELECT a, \"is it\" FROM r"
+        )
+    };
+    let view = |(i, marks): (usize, &str)| format!("CREATE VIEW v{i} AS {};", r(marks));
+    let marks = [
+        "TO 'y' DEFAULT 'n'",
+        "TO 3 DEFAULT 0",
+        "",
+        "TO s.e 'it''s' DEFAULT NULL",
+        "TO interval '1' hour DEFAULT '2 d'",
+        "TO char(2) 'y' DEFAULT 'n'",
+    ];
+    let views: String = marks.into_iter().enumerate().map(view).collect();
+    let yes = r("TO text 'yes' DEFAULT 'no'");
+    let script = format!(
+        "CREATE SCHEMA s; CREATE TYPE s.e AS ENUM ('it''s', 'n'); CREATE TABLE g (a int, b int); INSERT INTO g VALUES (1, 2), (2, 1); {views}
+         CREATE MATERIALIZED VIEW m AS {yes}; CREATE FUNCTION f() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM ({yes}) AS x WHERE \"is it\" = 'yes'; END;
+         CREATE TABLE t (a int, b text); CREATE RULE r AS ON INSERT TO g DO ALSO INSERT INTO t {yes}"
+    );
+    pg_dump_fails(18, &script);
+}
+
+#[test]
 fn a_view_on_itself() {
     pg_dump_fails(15, "CREATE VIEW v AS SELECT 1 AS a; CREATE OR REPLACE VIEW v AS SELECT a FROM v");
 }

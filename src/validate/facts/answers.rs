@@ -2,7 +2,8 @@
 //! only be tried.
 //!
 //! Invariant: nothing is changed, and nothing is left set. A locale is tried by a setting that ends with its statement; a
-//! label provider by a label for a table that no server has, which fails one way or the other.
+//! label provider by a label for a table that no server has, which fails one way or the other; a library by a temporary function in
+//! a statement that fails at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,8 @@ pub(crate) struct Answers {
     pub(crate) of_server: BTreeSet<String>,
     /// Providers of security labels that are not loaded.
     pub(crate) providers: BTreeSet<String>,
+    /// What the server does not find or load for functions, as [`crate::schema::Function::loaded`] has it.
+    pub(crate) libraries: BTreeSet<String>,
     /// Files of text search dictionaries; `None`: our role may not look.
     pub(crate) search_files: Option<BTreeSet<String>>,
     /// Who would own objects in a schema without the right to create any there, which only a superuser overrides.
@@ -36,11 +39,11 @@ pub(crate) struct NoCreate {
     pub(crate) schema_owner: Option<String>,
 }
 
-/// Asks: a statement for each locale, provider and changed object of the server's, in one round trip each kind; and at
+/// Asks: a statement for each locale, provider, function of a library and changed object of the server's, in one round trip each kind; and at
 /// most five queries.
 pub(crate) async fn read(target: &Session, schema: &Schema, asked: Asked<'_>) -> Result<Answers, SqlError> {
     let wanted_files = search_files(schema);
-    let (locales, no_icu, of_server, providers, search_files, no_create) = tokio::try_join!(
+    let (locales, no_icu, of_server, providers, libraries, search_files, no_create) = tokio::try_join!(
         refused(target, "trying locales", locales(schema, asked), &["22023"], |locale| {
             format!("SELECT pg_catalog.set_config('lc_monetary', {}, true)", quote_literal(locale))
         }),
@@ -49,10 +52,18 @@ pub(crate) async fn read(target: &Session, schema: &Schema, asked: Asked<'_>) ->
         refused(target, "trying label providers", label_providers(schema, asked), &["22023"], |provider| {
             format!("SECURITY LABEL FOR {} ON TABLE pg_catalog.\"no table\" IS NULL", quote_ident(provider))
         }),
+        // No such file, no such function in it, not a library of this version.
+        refused(target, "trying libraries", libraries(schema), &["58P01", "42883", "XX000"], |loaded| {
+            let create =
+                format!("CREATE FUNCTION pg_temp.pg_migrator_tries() RETURNS void LANGUAGE {loaded}");
+            let body =
+                format!("BEGIN EXECUTE {}; RAISE EXCEPTION 'it is there'; END", quote_literal(&create));
+            format!("DO {}", quote_literal(&body))
+        }),
         missing_files(target, &wanted_files),
         without_create(target, schema, asked),
     )?;
-    Ok(Answers { locales, no_icu, of_server, providers, search_files, no_create })
+    Ok(Answers { locales, no_icu, of_server, providers, libraries, search_files, no_create })
 }
 
 /// The server's own objects whose privileges were changed on the source and which the target does not have.
@@ -127,6 +138,14 @@ fn label_providers(schema: &Schema, asked: Asked<'_>) -> BTreeSet<String> {
         providers.extend(schema.database.labels.iter().map(|(provider, _)| provider.clone()));
     }
     providers
+}
+
+fn libraries(schema: &Schema) -> BTreeSet<String> {
+    let functions = schema.objects.iter().filter_map(|object| match &object.definition {
+        Definition::Function(function) => function.loaded.clone(),
+        _ => None,
+    });
+    functions.collect()
 }
 
 fn changed_of_server(schema: &Schema) -> BTreeSet<String> {
