@@ -8,8 +8,8 @@
 //! error and not passed on.
 //!
 //! Invariant: any bytes give a message or an error; after an error the decoder is not used further.
-//! Messages of protocol 2 to 4 (streamed and prepared transactions) are refused: they are not asked for. They would be further arms of
-//! [`Decoder::decode`], with the transaction id that streamed changes carry read where the kind byte is.
+//! Of protocol 2, [`super::in_progress`] makes what protocol 1 would have sent; the messages of protocols 3 and 4 (prepared
+//! transactions, transactions applied before they commit) are refused: they are not asked for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -81,8 +81,8 @@ pub enum Problem {
     },
 }
 
-/// Reads messages, and remembers what the source has described.
-#[derive(Debug, Default)]
+/// Reads messages, and remembers what the source has described. A clone goes its own way from there.
+#[derive(Clone, Debug, Default)]
 pub struct Decoder {
     relations: HashMap<u32, Arc<Relation>>,
     types: HashMap<u32, (String, String)>,
@@ -94,6 +94,19 @@ impl Decoder {
     /// For a new session of the stream: the source describes every relation again before its first change.
     pub fn new() -> Decoder {
         Decoder::default()
+    }
+
+    /// A table as it was last described.
+    pub(super) fn described(&self, oid: u32) -> Option<Arc<Relation>> {
+        self.relations.get(&oid).map(Arc::clone)
+    }
+
+    /// Takes a table's description over. (Types need not be: the source names them again before every description.)
+    pub(super) fn adopt(&mut self, other: &Decoder, oid: u32) {
+        if let Some(relation) = other.described(oid) {
+            self.relations.insert(oid, relation);
+            self.last = None;
+        }
     }
 
     /// Reads the payload of one XLogData message that came with the position `wal_start`.

@@ -4,19 +4,16 @@
 //! as the applier is slow. Invariants: at most [`AHEAD`] batches are with the applier, so memory is bounded; the thread waits only on
 //! channels, and ends when any of them does.
 
-use std::sync::Arc;
-
-use crossbeam_channel::{Receiver as Source, select};
+use crossbeam_channel::{Receiver as Source, TryRecvError, select};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use super::batch::Batch;
-use super::batcher::{Batcher, Dropped, Limits};
-use super::decode::Decoder;
+use super::batcher::Limits;
 use super::error::StreamError;
-use super::frame::{Frame, Frames};
+use super::intake::Intake;
 use super::receive::ChunkSource;
-use super::status::{Order, Status};
+use super::status::Order;
 use crate::lsn::Lsn;
 
 /// Batches that the applier may hold: one that it works on, and the next.
@@ -38,23 +35,23 @@ pub(super) struct Decoding {
     /// One for each batch that the applier has done with.
     pub(super) done: Source<()>,
     pub(super) orders: watch::Receiver<Order>,
-    pub(super) status: Arc<Status>,
     pub(super) limits: Limits,
 }
 
 impl Decoding {
     /// Decodes until the chunks end, and hands over what is complete; a transaction that has not come whole is left out, or left
-    /// unfinished. Ends early when nobody takes the batches.
-    pub(super) fn run(self, mut batcher: Batcher) -> Result<(), StreamError> {
-        let mut decoder = Decoder::new();
+    /// unfinished, and so is one that is being read back when the stream is to stop. Ends early when nobody takes the batches.
+    pub(super) fn run(self, mut intake: Intake) -> Result<(), StreamError> {
         let mut free = AHEAD;
-        let mut told = batcher.settled();
+        let mut told = intake.batcher.settled();
         // Bytes of chunks that what is collected may keep in memory (a row is a slice of the chunk it came in), and those of
         // them that the transaction under way does.
         let (mut kept, mut kept_open) = (0, 0);
         loop {
+            let done = intake.is_done();
+            let batcher = &mut intake.batcher;
             let full = batcher.is_full() || kept >= 2 * self.limits.bytes;
-            let idle = self.chunks.source().is_empty();
+            let idle = done && self.chunks.source().is_empty();
             if free > 0 && (full || idle) {
                 let batch = if full { batcher.take() } else { batcher.take_ready() };
                 let settled = batcher.settled();
@@ -78,28 +75,43 @@ impl Decoding {
                 free += 1;
                 continue;
             }
-            select! {
-                recv(self.done) -> done => match done {
-                    Ok(()) => free += 1,
-                    Err(_) => return Ok(()),
-                },
-                recv(self.chunks.source()) -> chunk => match chunk {
-                    Ok(chunk) => {
-                        self.chunks.took(&chunk);
-                        let length = chunk.len();
-                        let before = batcher.has_ready();
-                        self.decode(chunk, &mut decoder, &mut batcher)?;
-                        kept += length;
-                        kept_open = if !before && batcher.has_ready() { length } else { kept_open + length };
-                    }
-                    Err(_) => break,
-                },
+            if done {
+                select! {
+                    recv(self.done) -> credit => match credit {
+                        Ok(()) => free += 1,
+                        Err(_) => return Ok(()),
+                    },
+                    recv(self.chunks.source()) -> chunk => match chunk {
+                        Ok(chunk) => {
+                            self.chunks.took(&chunk);
+                            intake.give(chunk);
+                        }
+                        Err(_) => break,
+                    },
+                }
+                continue;
             }
+            match self.done.try_recv() {
+                Ok(()) => free += 1,
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return Ok(()),
+            }
+            match *self.orders.borrow() {
+                Order::Drain { limit, .. } => intake.batcher.set_limit(limit),
+                // It may be long, and will be sent again.
+                Order::Stop if intake.replays() => break,
+                Order::Go | Order::Stop => {}
+            }
+            let before = intake.batcher.has_ready();
+            let length = intake.step()?;
+            kept += length;
+            let fresh = !before && intake.batcher.has_ready();
+            kept_open = if fresh { length } else { kept_open + length };
         }
         // The end: all that is complete, whatever the applier still has.
         loop {
-            let batch = batcher.take_ready();
-            let settled = batcher.settled();
+            let batch = intake.batcher.take_ready();
+            let settled = intake.batcher.settled();
             if batch.is_none() && settled <= told {
                 return Ok(());
             }
@@ -114,31 +126,5 @@ impl Decoding {
                 return Ok(());
             }
         }
-    }
-
-    fn decode(
-        &self,
-        chunk: bytes::Bytes,
-        decoder: &mut Decoder,
-        batcher: &mut Batcher,
-    ) -> Result<(), StreamError> {
-        if let Order::Drain { limit, .. } = *self.orders.borrow() {
-            batcher.set_limit(limit);
-        }
-        for frame in Frames::of(chunk) {
-            let received = || self.status.received.get();
-            match frame.map_err(|source| StreamError::Frame { received: received(), source })? {
-                Frame::Keepalive { at, .. } => batcher.skip_to(at),
-                Frame::Wal { at, payload } => {
-                    let message = decoder.decode(payload, at)?;
-                    match batcher.push(message).map_err(|source| StreamError::Batch { at, source })? {
-                        None => {}
-                        Some(Dropped::Ignored(n)) => self.status.ignored.add(n),
-                        Some(Dropped::Late(changes)) => self.status.add_late(changes),
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -8,6 +8,8 @@ use super::apply::ApplyError;
 use super::batcher::BatchError;
 use super::decode::DecodeError;
 use super::frame::FrameError;
+use super::held::SpillError;
+use super::in_progress::InProgressError;
 use crate::error::ExitCode;
 use crate::lsn::Lsn;
 use crate::pg::{ConnectError, SqlError};
@@ -89,6 +91,18 @@ pub enum StreamError {
         #[source]
         source: BatchError,
     },
+    /// Transactions in progress that make no sense.
+    #[error("source: {source} (at LSN {at})")]
+    InProgress {
+        /// Where.
+        at: Lsn,
+        /// What is wrong.
+        #[source]
+        source: InProgressError,
+    },
+    /// Transactions in progress could not be kept on this machine.
+    #[error(transparent)]
+    Spill(#[from] SpillError),
     /// Changes could not be applied.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -103,6 +117,7 @@ impl StreamError {
         match self {
             StreamError::Apply(e) => e.exit_code(),
             StreamError::Connect(e) => e.exit_code(),
+            StreamError::Spill(_) => ExitCode::OperatorMustAct,
             _ => ExitCode::Source,
         }
     }
@@ -120,6 +135,14 @@ impl StreamError {
             StreamError::Source(e) => e.is_broken() || e.sqlstate.as_deref() == Some("55006"),
             StreamError::Ended { .. } => true,
             _ => false,
+        }
+    }
+
+    /// What came of taking a message, or a transaction's end, at this position.
+    pub(super) fn in_progress(at: Lsn, error: InProgressError) -> Self {
+        match error {
+            InProgressError::Spill(source) => StreamError::Spill(source),
+            source => StreamError::InProgress { at, source },
         }
     }
 

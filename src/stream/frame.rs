@@ -126,6 +126,11 @@ impl Frames {
     pub fn of(chunk: Bytes) -> Self {
         Frames(chunk)
     }
+
+    /// Bytes of frames that were not looked at yet.
+    pub fn left(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl Iterator for Frames {

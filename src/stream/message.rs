@@ -1,8 +1,8 @@
 //! What the source says in its stream, one value per message.
 //!
 //! Invariant: row changes and truncates carry the relation as the source last described it, so nothing below looks one up by OID.
-//! A transaction is `Begin`, its changes, `Commit`; in protocol 1 transactions come whole, one after the other, in commit order
-//! (PostgreSQL manual, "Logical Replication Message Formats").
+//! A transaction is `Begin`, its changes, `Commit`; transactions come whole, one after the other, in commit order, as they do in protocol 1
+//! (PostgreSQL manual, "Logical Replication Message Formats"); of later ones, [`super::in_progress`] makes that.
 
 use std::sync::Arc;
 
@@ -13,8 +13,7 @@ use super::change::Change;
 use super::relation::Relation;
 use crate::lsn::Lsn;
 
-/// One pgoutput message. Streamed transactions (protocol 2 and later) would add their own kinds here and an `xid` to the
-/// changes inside them; nothing else depends on the protocol's version.
+/// One pgoutput message.
 #[derive(Clone, Debug)]
 pub enum Message {
     /// A transaction begins.

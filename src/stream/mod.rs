@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! receive ──frames──► decode ──changes──► batch ──net effect──► apply ──► target
-//!    ▲                                                            │
+//!    ▲                  │ ▲                                       │
+//!    │                  ▼ │ at their commits                      │
+//!    │             in_progress: memory, then a file               │
 //!    └───────────────── feedback: only what is durable ◄──────────┘
 //! ```
 //!
@@ -17,6 +19,9 @@ pub mod decode;
 mod decoding;
 mod error;
 pub mod frame;
+mod held;
+pub mod in_progress;
+mod intake;
 pub mod keys;
 pub mod lag;
 pub mod message;
@@ -34,6 +39,8 @@ pub use batcher::{BatchError, Batcher, Dropped, Limits};
 pub use change::{Change, ChangeKind};
 pub use decode::{DecodeError, Decoder};
 pub use error::StreamError;
+pub use held::SpillError;
+pub use in_progress::{InProgress, InProgressError};
 pub use message::{Begin, Message, Truncate};
 pub use relation::{Column, Relation, ReplicaIdentity};
 pub use run::{Input, run};

@@ -19,6 +19,8 @@ use super::apply::{Applied, Applier, ApplySetup};
 use super::batcher::{Batcher, Limits};
 use super::decoding::{AHEAD, Decoding, Handed};
 use super::error::StreamError;
+use super::in_progress::InProgress;
+use super::intake::Intake;
 use super::receive::{Receiver, channel};
 use super::status::{Order, Status};
 use super::taken::Taken;
@@ -90,19 +92,14 @@ pub async fn run(
     let (decoded, decoding_ended) = oneshot::channel();
     let flushed = Arc::new(Notify::new());
     let batcher = Batcher::new(&input.lanes, limits, input.relations);
-    let decoding = Decoding {
-        chunks: chunk_source,
-        batches,
-        done: credits,
-        orders: orders.clone(),
-        status: Arc::clone(&status),
-        limits,
-    };
+    let in_progress = InProgress::new(quarter, std::env::temp_dir());
+    let intake = Intake::new(batcher, in_progress, Arc::clone(&status));
+    let decoding = Decoding { chunks: chunk_source, batches, done: credits, orders: orders.clone(), limits };
     std::thread::Builder::new()
         .name("decode".to_owned())
         .spawn(move || {
             // Where nobody listens any more, nobody wants to know.
-            let _ = decoded.send(decoding.run(batcher));
+            let _ = decoded.send(decoding.run(intake));
         })
         .map_err(|e| StreamError::Thread(format!("cannot start a thread: {e}")))?;
     let receiver = Receiver {
@@ -147,12 +144,21 @@ async fn connect(source: &Server) -> Result<(Wire, &'static str), StreamError> {
     Ok((wire, "SQL_ASCII"))
 }
 
+/// The newest protocol that brings something to us: with version 14 large transactions come while they run.
+fn protocol(version: u32) -> &'static [(&'static str, &'static str)] {
+    match version {
+        140_000.. => &[("proto_version", "2"), ("streaming", "on")],
+        _ => &[("proto_version", "1")],
+    }
+}
+
 /// Begins to stream at `start`.
 async fn begin(wire: &mut Wire, input: &Input, start: Lsn) -> Result<(), StreamError> {
     let what = format!("starting to stream from replication slot {:?}", input.slot);
     // A list of names, each quoted as an identifier (`SplitIdentifierString`).
     let publications = format!("\"{}\"", input.publication.replace('"', "\"\""));
-    let options = [("proto_version", "1"), ("publication_names", publications.as_str())];
+    let mut options = vec![("publication_names", publications.as_str())];
+    options.extend_from_slice(protocol(wire.version()));
     let sql = pg_walstream::sql_builder::build_start_replication_sql(&input.slot, start.0, &options)
         .map_err(|e| SqlError::local(wire.side, &what, e.to_string()))?;
     wire.start_replication(&what, &sql).await.map_err(|e| StreamError::of_start(&input.slot, start, e))

@@ -64,6 +64,7 @@ mod scale;
 mod selftest;
 mod slots;
 mod statistics;
+mod stream_in_progress;
 mod stream_run;
 mod traps_apply;
 mod traps_stream;

@@ -19,24 +19,24 @@ use crate::harness::{Cluster, Database, Options, Proxy, assert_same_rows, online
 const LONG: Duration = Duration::from_secs(60);
 
 /// Two databases with the same tables, a publication, a slot, and a journal that says that the copy is done.
-struct Rig<'a> {
-    source: Database<'a>,
-    target: Database<'a>,
+pub struct Rig<'a> {
+    pub source: Database<'a>,
+    pub target: Database<'a>,
     from: Server,
     to: Server,
-    slot: String,
-    options: OnlineOptions,
+    pub slot: String,
+    pub options: OnlineOptions,
 }
 
 /// A stream under way.
-struct Running {
+pub struct Running {
     orders: watch::Sender<Order>,
-    status: Arc<Status>,
-    task: JoinHandle<Result<(), StreamError>>,
+    pub status: Arc<Status>,
+    pub task: JoinHandle<Result<(), StreamError>>,
 }
 
 impl<'a> Rig<'a> {
-    async fn new(source: &'a Cluster, target: &'a Cluster, schema: &str) -> Rig<'a> {
+    pub async fn new(source: &'a Cluster, target: &'a Cluster, schema: &str) -> Rig<'a> {
         let (source, target) = (source.database("stream"), target.database("stream"));
         source.psql(&format!("{schema}; CREATE PUBLICATION \"It's \"\"p\"\"\" FOR ALL TABLES"));
         target.psql(schema);
@@ -60,7 +60,7 @@ impl<'a> Rig<'a> {
         Rig { source, target, from, to, slot: name, options: OnlineOptions::default() }
     }
 
-    async fn start(&self) -> Running {
+    pub async fn start(&self) -> Running {
         let session = self.to.connect().await.unwrap();
         let record = journal::stream_record(&session, "m").await.unwrap().unwrap();
         let input = Input {
@@ -80,11 +80,11 @@ impl<'a> Rig<'a> {
         Running { orders, status, task }
     }
 
-    fn flush_lsn(&self) -> Lsn {
+    pub fn flush_lsn(&self) -> Lsn {
         self.source.psql("SELECT pg_current_wal_flush_lsn()").parse().unwrap()
     }
 
-    fn confirmed(&self) -> Lsn {
+    pub fn confirmed(&self) -> Lsn {
         let sql =
             format!("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{}'", self.slot);
         self.source.psql(&sql).parse().unwrap()
@@ -93,11 +93,11 @@ impl<'a> Rig<'a> {
 
 impl Running {
     /// Waits until everything before `at` is durable on the target.
-    async fn durable(&self, at: Lsn) {
+    pub async fn durable(&self, at: Lsn) {
         self.until(&format!("durable at {at}"), || self.status.durable.get() >= at).await;
     }
 
-    async fn until(&self, what: &str, good: impl Fn() -> bool) {
+    pub async fn until(&self, what: &str, good: impl Fn() -> bool) {
         let started = Instant::now();
         while !good() {
             assert!(!self.task.is_finished(), "the stream has ended before it was {what}");
@@ -106,7 +106,7 @@ impl Running {
         }
     }
 
-    async fn stop(self) -> Arc<Status> {
+    pub async fn stop(self) -> Arc<Status> {
         let asked = Instant::now();
         self.orders.send(Order::Stop).unwrap();
         self.task.await.unwrap().unwrap();
@@ -120,7 +120,7 @@ impl Running {
     }
 }
 
-async fn session(database: &Database<'_>) -> Session {
+pub async fn session(database: &Database<'_>) -> Session {
     Server::parse(Side::Source, &database.conninfo()).unwrap().connect().await.unwrap()
 }
 

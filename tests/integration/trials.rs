@@ -143,10 +143,14 @@ pub fn survives(from: u32, to: u32, seed: u64, blows: &[Blow]) {
 
 /// The same over so many lanes.
 pub fn survives_over(lanes: usize, from: u32, to: u32, seed: u64, blows: &[Blow]) {
+    survives_on(&Options::online(from), lanes, from, to, seed, blows);
+}
+
+/// The same, the source with these settings.
+pub fn survives_on(settings: &Options, lanes: usize, from: u32, to: u32, seed: u64, blows: &[Blow]) {
     println!("{from} → {to}, seed {seed}: {blows:?}");
     let mut chance = Chance::new(seed);
-    let (source, target) =
-        (Cluster::start(from, &Options::online(from)), Cluster::start(to, &Options::online(to)));
+    let (source, target) = (Cluster::start(from, settings), Cluster::start(to, &Options::online(to)));
     let links = [&source, &target].map(|server| Proxy::start(server.port, Duration::ZERO));
     let live = Live::on(&source, &target).through(links[0].port, links[1].port).over(lanes);
     Ledger::open(&live.source);
