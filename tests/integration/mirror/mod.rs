@@ -3,7 +3,7 @@
 //!
 //! The source server itself is the model. A trial draws tables and transactions ([`plan`]), has the source run them and remembers its rows after each
 //! commit ([`world`]), and applies the changes over some lanes, broken off at times, by the pieces ([`by_hand`]) or by the whole stream ([`streamed`]).
-//! Invariant: after every batch the target equals the source as it was after the batch's last transaction, and no change found no row.
+//! Where the source can, every other trial has it send transactions while they are in progress. Invariant: after every batch the target equals the source as it was after the batch's last transaction, and no change found no row.
 
 mod by_hand;
 mod plan;
@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
+use crate::moves::eventually;
 use plan::{Plan, Way};
 use streamed::Streamed;
 use world::{Tally, World};
@@ -35,6 +36,7 @@ pub fn all_hold(from: u32, to: u32, seeds: impl IntoIterator<Item = u64>) {
     let started = Instant::now();
     let mut bad = Vec::new();
     for &seed in &seeds {
+        runtime.block_on(world.borrow().hurry(seed % 2 == 0));
         if let Err(error) = holds(&runtime, &world, from.min(to), seed) {
             println!("{from} → {to}, seed {seed}: {error}");
             bad.push(seed);
@@ -44,6 +46,9 @@ pub fn all_hold(from: u32, to: u32, seeds: impl IntoIterator<Item = u64>) {
     println!("{from} → {to}: {} seeds in {:?}: {tally:?}", seeds.len(), started.elapsed());
     assert!(bad.is_empty(), "{from} → {to}: the target is not as the source with seeds {bad:?}");
     worth_something(&tally, seeds.len() as u64);
+    if seeds.len() >= 40 && world.borrow().can_hurry() {
+        eventually(|| world.borrow().has_hurried(), |has| *has, "no transaction was sent while in progress");
+    }
     // Sessions and databases end inside the runtime.
     let _guard = runtime.enter();
     drop(world);

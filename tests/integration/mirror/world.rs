@@ -108,6 +108,29 @@ impl World {
         }
     }
 
+    /// Whether the source can send every change of a transaction while that is in progress, and by itself.
+    pub fn can_hurry(&self) -> bool {
+        self.source.cluster.major >= 16
+    }
+
+    /// Streams that begin from here on are sent so, or transactions come whole.
+    pub async fn hurry(&self, on: bool) {
+        if self.can_hurry() {
+            let what = if on { "SET debug_logical_replication_streaming = immediate" } else { "RESET ALL" };
+            let sql = format!("ALTER DATABASE {} {what}", self.source.name);
+            self.asks.batch("setting", &sql).await.unwrap();
+        }
+    }
+
+    /// Whether any transaction was sent so.
+    pub fn has_hurried(&self) -> bool {
+        let sql = format!(
+            "SELECT sum(stream_txns) > 0 FROM pg_stat_replication_slots WHERE slot_name = '{}'",
+            self.slot
+        );
+        self.source.psql(&sql) == "t"
+    }
+
     /// Where the source's WAL ends.
     pub async fn end(&self) -> Lsn {
         self.asks
