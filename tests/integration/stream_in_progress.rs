@@ -154,7 +154,6 @@ fn immediate(major: u32) -> Options {
 
 #[test]
 fn a_ledger_of_which_all_is_sent_while_in_progress() {
-    survives_on(&immediate(17), 1, 17, 14, 31, &[Blow::Tool, Blow::Walsender]);
     survives_on(&immediate(18), 2, 18, 18, 32, &[Blow::Tool, Blow::Source]);
 }
 
