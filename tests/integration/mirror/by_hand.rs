@@ -7,7 +7,8 @@ use bytes::Bytes;
 use pg_migrator::lsn::Lsn;
 use pg_migrator::progress::Reporter;
 use pg_migrator::stream::{
-    Applied, Applier, ApplyError, ApplySetup, Batch, Batcher, Decoder, Limits, Message, Taken,
+    Applied, Applier, ApplyError, ApplySetup, Batch, Batcher, Change, ChangeKind, Decoder, Limits, Message,
+    Segment, Taken,
 };
 
 use super::plan::{Cut, How, Plan, Round};
@@ -30,7 +31,7 @@ pub async fn apply(
         let limits = Limits { bytes: round.limits.0, changes: round.limits.1 };
         let mut batcher = Batcher::new(&lanes, limits, Taken::everything());
         let mut decoder = Decoder::new();
-        let mut run = Run { commits: Vec::new(), batches: 0, cut };
+        let mut run = Run { commits: Vec::new(), batches: 0, lanes: plan.lanes, cut };
         for (lsn, data) in changes(world, plan).await {
             let message = decoder.decode(data, lsn).map_err(|e| e.to_string())?;
             if let Message::Begin(begin) = &message
@@ -99,6 +100,7 @@ struct Run {
     /// The commits that have come, and the source's state after each.
     commits: Vec<(Lsn, usize)>,
     batches: usize,
+    lanes: usize,
     cut: Option<Cut>,
 }
 
@@ -113,14 +115,17 @@ impl Run {
     ) -> Result<(), String> {
         let Some(one) = applier else { return Ok(()) };
         let ends = batch.ends;
-        let cut = self.cut.filter(|cut| cut.batch == self.batches);
+        let cut = self.cut.filter(|cut| match cut.how {
+            How::Between(_) => cut.batch <= self.batches && may_be_spread(&batch),
+            How::Before | How::After(_) => cut.batch == self.batches,
+        });
         self.batches += 1;
         let applied = match cut {
             None => Some(one.apply(batch, durable).await),
             Some(Cut { how: How::Before, .. }) => None,
             Some(Cut { how: How::After(after), .. }) => cut_off(one, batch, durable, after).await,
             Some(Cut { how: How::Between(lanes), .. }) => {
-                world.hold_lanes(lanes).await;
+                world.hold_lanes(lanes, self.lanes).await;
                 let done = tokio::select! {
                     done = one.apply(batch, durable) => Some(done),
                     () = world.held_apart() => None,
@@ -148,6 +153,16 @@ impl Run {
             None => Ok(()),
         }
     }
+}
+
+/// Whether lanes may each get a part of it: whole transactions, in which no row gets another key and no table is emptied.
+fn may_be_spread(batch: &Batch) -> bool {
+    let stays = |change: &Change| !matches!(change.kind, ChangeKind::Update { old: Some(_), .. });
+    batch.ends.is_some()
+        && batch.segments.iter().all(|segment| match segment {
+            Segment::Rows { changes, .. } => changes.len() > 1 && changes.iter().all(stays),
+            Segment::Truncate { .. } => false,
+        })
 }
 
 /// Gives up after this time, wherever it is then: between the commits of two lanes, at times.

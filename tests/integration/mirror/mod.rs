@@ -59,11 +59,12 @@ pub fn all_hold(from: u32, to: u32, seeds: impl IntoIterator<Item = u64>) {
 fn worth_something(tally: &Tally, seeds: u64) {
     assert!(tally.refused * 2 < tally.statements, "the source refuses too much: {tally:?}");
     assert!(tally.commits >= 4 * seeds && tally.looks >= 3 * seeds, "{tally:?}");
-    // In a few seeds each of these is a matter of luck.
+    // In a few seeds these are a matter of luck.
     if seeds >= 40 {
         assert!(tally.changes >= 100 * seeds && tally.serial > 0 && tally.truncates > 0, "{tally:?}");
-        assert!(tally.spread > 0 && tally.cuts > 0 && tally.apart > 0, "{tally:?}");
+        assert!(tally.spread > 0 && tally.cuts > 0, "{tally:?}");
     }
+    assert!(seeds < 100 || tally.apart > 0, "{tally:?}");
 }
 
 /// The plan of this seed; one that does not hold is made smaller first.

@@ -110,7 +110,7 @@ fn cut() -> impl Strategy<Value = Cut> {
     let how = prop_oneof![
         1 => Just(How::Before),
         1 => (0..30_000u64).prop_map(|after| How::After(Duration::from_micros(after))),
-        3 => (1..65_535u32).prop_map(How::Between),
+        4 => (1..65_535u32).prop_map(How::Between),
     ];
     (select(vec![0usize, 0, 0, 0, 0, 1, 2]), how).prop_map(|(batch, how)| Cut { batch, how })
 }
@@ -122,10 +122,10 @@ fn round() -> impl Strategy<Value = Round> {
     (
         vec(transaction(), 1..7),
         often(0.2),
-        often(0.6),
+        often(0.5),
         (bytes, changes),
         any::<bool>(),
-        prop::option::weighted(0.35, cut()),
+        prop::option::weighted(0.4, cut()),
     )
         .prop_map(|(transactions, beside, moving, limits, durable, cut)| Round {
             transactions,

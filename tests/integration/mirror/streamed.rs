@@ -87,7 +87,7 @@ impl Streamed {
                 How::Between(lanes) => {
                     // Where it begins, it writes to its first lane's row.
                     durable(&stream.status, Lsn(1)).await;
-                    world.hold_lanes(lanes).await;
+                    world.hold_lanes(lanes, plan.lanes).await;
                     let at = world.end().await;
                     tokio::select! {
                         () = world.held_apart() => {}

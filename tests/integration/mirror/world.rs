@@ -255,8 +255,15 @@ impl World {
         Err(out)
     }
 
-    /// Keeps these lanes from recording what they did, and so from committing it.
-    pub async fn hold_lanes(&self, which: u32) {
+    /// Keeps some of so many lanes from recording what they did, and so from committing it: those whose bits are set, unless that is
+    /// none or all of them.
+    pub async fn hold_lanes(&self, which: u32, lanes: usize) {
+        let lanes = lanes as u32;
+        let all = (1 << lanes) - 1;
+        let which = match which & all {
+            some if some != 0 && some != all => some,
+            _ => 1 << (which % lanes),
+        };
         let hold = format!("BEGIN; SELECT FROM _pg_migrator.lane WHERE ({which} >> lane) & 1 = 1 FOR UPDATE");
         self.holds.batch("holding lanes", &hold).await.unwrap();
     }
