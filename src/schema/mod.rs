@@ -37,6 +37,7 @@ mod foreign_data_wrapper;
 pub mod foreign_option;
 mod foreign_server;
 pub mod function;
+mod gathered;
 mod index;
 pub mod inherit;
 mod language;

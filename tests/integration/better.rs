@@ -1,6 +1,8 @@
 //! Where pg_dump's own round trip loses something or fails, and ours does not: each test shows both.
 
-use crate::harness::{Cluster, Database, Options, migrator, reference_target, schema_dump};
+use crate::harness::{
+    Cluster, Database, Options, assert_same_schema, migrator, reference_target, schema_dump,
+};
 use crate::moves::{offline, pair_with};
 
 /// What a query says on the source, after `pg_dump | psql`, and after a migration.
@@ -105,6 +107,28 @@ fn exclusion_constraints_of_partitions() {
          CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2) PARTITION BY LIST (k);
          CREATE TABLE p21 PARTITION OF p2 FOR VALUES IN (2)",
     );
+}
+
+#[test]
+fn an_index_of_a_whole_with_a_foreign_partition_is_valid() {
+    let script = "CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER none FOREIGN DATA WRAPPER nowhere;
+         CREATE TABLE p (k int, v text) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2) PARTITION BY LIST (v);
+         CREATE TABLE p21 PARTITION OF p2 FOR VALUES IN ('a'); CREATE FOREIGN TABLE p22 PARTITION OF p2 FOR VALUES IN ('b') SERVER none;
+         CREATE FOREIGN TABLE p3 PARTITION OF p FOR VALUES IN (3) SERVER none; CREATE TABLE p4 PARTITION OF p FOR VALUES IN (4) PARTITION BY LIST (v); CREATE TABLE p41 PARTITION OF p4 DEFAULT;
+         CREATE INDEX a ON p1 (v); CREATE INDEX \"second\"\" ON ONLY\" ON p (v) WHERE v <> 'x'; CREATE INDEX third ON p (v) WHERE v <> 'x'; CREATE INDEX z ON p1 (v) WHERE v <> 'x';
+         CREATE INDEX ON p (k, v); CREATE INDEX incomplete ON ONLY p (v, k); ALTER INDEX third RENAME TO first; CREATE STATISTICS s ON k, v FROM p;
+         INSERT INTO p VALUES (1, 'a'), (2, 'a'), (4, 'c')";
+    let query = "SELECT indexrelid::regclass, indisvalid, inhparent::regclass FROM pg_index LEFT JOIN pg_inherits ON inhrelid = indexrelid \
+         WHERE indrelid >= 16384 AND indrelid::regclass::text ~ '^p[0-9]*$' ORDER BY indexrelid::regclass::text";
+    let [source, pg_dump, ours] = three(18, script, query);
+    assert_eq!(source.lines().filter(|line| line.contains("|f|")).count(), 1, "{source}");
+    assert_ne!(source, pg_dump);
+    assert_eq!(source, ours);
+    let pair = pair_with(13, 18, script);
+    pair.offline().ok();
+    pair.offline().arg("--drop-target-first").ok();
+    assert_eq!(pair.source.psql(query), pair.target.psql(query));
+    assert_same_schema(&pair.source, &pair.target);
 }
 
 #[test]

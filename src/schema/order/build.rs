@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::node::{Graph, Need, Part, Piece};
-use crate::schema::{Address, ConstraintKind, Definition, Object, Section, class, late_attach};
+use crate::schema::{Address, ConstraintKind, Definition, Object, Section, class, gathered, late_attach};
 
 /// Adds all dependencies, and the nodes that always are steps of their own.
 pub(super) fn build(graph: &mut Graph<'_>) {
@@ -49,6 +49,7 @@ pub(super) fn build(graph: &mut Graph<'_>) {
         add_steps(graph, at);
     }
     attach_late(graph);
+    gather_parts(graph);
     wait_for_attached_indexes(graph);
     add_refreshes(graph);
 }
@@ -84,6 +85,21 @@ fn attach_late(graph: &mut Graph<'_>) {
         let nodes = lack.map(|partition| attached.get(&partition).copied().unwrap_or(partition));
         let needs: Vec<Need> = nodes.map(|node| Need { node, via: None }).collect();
         graph.nodes[constraint.constraint].needs.extend(needs);
+    }
+}
+
+/// Indexes that take those of the partitions are made after these, and before what they would take instead ([`gathered`]).
+fn gather_parts(graph: &mut Graph<'_>) {
+    for gathered in gathered::gathered(graph.schema) {
+        let (direct, _) = gathered.parts.split_at(gathered.direct);
+        for &part in direct {
+            graph.nodes[part].needs.retain(|need| need.node != gathered.index);
+        }
+        for other in gathered.alike {
+            graph.nodes[other].needs.push(Need { node: gathered.index, via: None });
+        }
+        let parts = gathered.parts.iter().map(|&node| Need { node, via: None });
+        graph.nodes[gathered.index].needs.extend(parts);
     }
 }
 

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use super::node::{Graph, Part, Piece};
 use crate::schema::base_type::shell;
-use crate::schema::late_attach;
 use crate::schema::quote::quote_ident;
 use crate::schema::{
     Address, CommentOn, ConstraintKind, Definition, LockNeed, Object, RenderOptions, Schema, Section, Step,
     Table, TableKind,
 };
+use crate::schema::{gathered, late_attach};
 
 /// What rendering needs beside the node.
 pub(super) struct Context<'g> {
@@ -26,6 +26,9 @@ pub(super) struct Context<'g> {
     partitioned: std::collections::HashSet<Address>,
     /// Partitions that are attached by a step of their own.
     late: std::collections::HashSet<usize>,
+    /// Indexes that take those of the partitions, and those.
+    gathering: std::collections::HashSet<usize>,
+    gathered: std::collections::HashSet<usize>,
 }
 
 impl<'g> Context<'g> {
@@ -48,7 +51,10 @@ impl<'g> Context<'g> {
         }
         let owners = objects.iter().filter_map(|o| o.owner.as_deref()).collect();
         let late = graph.nodes.iter().filter(|n| n.part == Part::Attach).map(|n| n.object).collect();
-        Context { graph, options, split, children, owners, partitioned, late }
+        let all = gathered::gathered(graph.schema);
+        let gathering = all.iter().map(|g| g.index).collect();
+        let gathered = all.into_iter().flat_map(|g| g.parts.into_iter().take(g.direct)).collect();
+        Context { graph, options, split, children, owners, partitioned, late, gathering, gathered }
     }
 
     /// The object as its own step makes it: without what was split off.
@@ -173,6 +179,16 @@ fn statements(context: &Context<'_>, index: usize, part: Part, object: &Object) 
             out.retain(|statement| Some(statement) != attach.as_ref());
             out
         }
+        (Part::Whole, Definition::Index(plain)) => {
+            let mut plain = plain.clone();
+            if context.gathered.contains(&index) {
+                plain.partition_of = None;
+            }
+            if context.gathering.contains(&index) {
+                plain.definition = gathered::over_all(&plain, object).unwrap_or(plain.definition);
+            }
+            plain.create(object, context.options)
+        }
         (Part::Whole, _) => object.create_statements(context.options),
         (Part::Attach, Definition::Table(table)) => late_attach::attach(table, object).into_iter().collect(),
         (Part::Shell, Definition::Range(_) | Definition::BaseType(_)) => vec![shell(object)],
@@ -228,7 +244,13 @@ fn locks(context: &Context<'_>, part: Part, object: &Object) -> Vec<(Address, Lo
     match &object.definition {
         Definition::Index(index) => {
             let need = if index.marks.lock_table() { LockNeed::Exclusive } else { LockNeed::Shared };
-            vec![(index.table.address, need)]
+            let own = (index.table.address, need);
+            // One over all partitions locks them as well.
+            let over_all =
+                context.graph.resolve(object.address).is_some_and(|i| context.gathering.contains(&i));
+            let all = if over_all { context.family(index.table.address) } else { Vec::new() };
+            let others = all.into_iter().filter(|t| *t != own.0).map(|t| (t, LockNeed::Shared));
+            std::iter::once(own).chain(others).collect()
         }
         Definition::Constraint(constraint) => {
             let table = constraint.table.address;
