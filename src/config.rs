@@ -158,9 +158,11 @@ pub struct OnlineOptions {
     pub drain_timeout: Duration,
     /// `--reconnect-secs`: how long a broken connection is tried again during StreamApply.
     pub reconnect: Duration,
-    /// `--apply-jobs`: apply lanes.
+    /// `--apply-jobs`: apply lanes; 0: by the target's processors.
     pub lanes: usize,
-    /// Memory that changes under way may take, bytes.
+    /// Without `--no-binary`: values come in binary format where that suits the types of all published columns.
+    pub binary: bool,
+    /// `--apply-memory`: memory that changes under way may take, bytes.
     pub apply_memory: usize,
 }
 
@@ -182,6 +184,8 @@ impl fmt::Debug for OnlineOptions {
             .field("drain_timeout", &self.drain_timeout)
             .field("reconnect", &self.reconnect)
             .field("lanes", &self.lanes)
+            .field("binary", &self.binary)
+            .field("apply_memory", &self.apply_memory)
             .finish_non_exhaustive()
     }
 }
@@ -201,7 +205,8 @@ impl Default for OnlineOptions {
             slot_timeout: Duration::from_secs(300),
             drain_timeout: Duration::from_secs(300),
             reconnect: Duration::from_secs(120),
-            lanes: 1,
+            lanes: 0,
+            binary: true,
             apply_memory: 64 << 20,
         }
     }

@@ -40,6 +40,7 @@ use workload::{Shape, Workload};
 
 use crate::pg::Server;
 use crate::progress::{Event, Reporter};
+use crate::stream::default_jobs;
 
 /// Where one side's server comes from.
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ pub enum Task {
     Apply {
         /// Which.
         workloads: Vec<Workload>,
-        /// Apply lanes of pg_migrator.
+        /// Apply lanes of pg_migrator; 0: as many as a migration takes by itself.
         lanes: usize,
     },
     /// From commit to visible, under a steady load.
@@ -66,7 +67,7 @@ pub enum Task {
         rate: u32,
         /// How long.
         time: Duration,
-        /// Apply lanes of pg_migrator.
+        /// Apply lanes of pg_migrator; 0: as many as a migration takes by itself.
         lanes: usize,
     },
     /// Tables, copied.
@@ -123,15 +124,26 @@ pub async fn run(
 }
 
 async fn measure_all(asked: &Asked, arena: &Arena, reporter: &Reporter) -> Result<Report, BenchError> {
-    let mut report = Report::new(asked, arena);
+    let connections = match asked.task {
+        Task::Copy { jobs, .. } => jobs,
+        Task::Apply { lanes: 0, .. } | Task::Latency { lanes: 0, .. } => {
+            let mut wire = arena.target.server.connect_wire("UTF8").await?;
+            let lanes = default_jobs(&mut wire).await?;
+            wire.close().await;
+            lanes
+        }
+        Task::Apply { lanes, .. } | Task::Latency { lanes, .. } => lanes,
+    };
+    let mut report = Report::new(asked, arena, connections);
     match &asked.task {
-        Task::Apply { workloads, lanes } => {
+        Task::Apply { workloads, .. } => {
             for workload in workloads {
-                report.workloads.push(apply::run(arena, asked, *workload, *lanes, reporter).await?);
+                let drained = apply::run(arena, asked, *workload, connections, reporter).await?;
+                report.workloads.push(drained);
             }
         }
-        Task::Latency { rate, time, lanes } => {
-            report.latency = latency::run(arena, *rate, *time, *lanes, reporter).await?;
+        Task::Latency { rate, time, .. } => {
+            report.latency = latency::run(arena, *rate, *time, connections, reporter).await?;
         }
         Task::Copy { shapes, jobs } => {
             for shape in shapes {

@@ -6,7 +6,7 @@
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::bench_args::BenchArgs;
-use super::size::{parse_bytes, parse_kilobytes, parse_some_bytes};
+use super::size::{parse_apply_memory, parse_bytes, parse_kilobytes, parse_some_bytes};
 
 /// Moves a PostgreSQL database from one server to another, without pg_dump, pg_restore or libpq.
 #[derive(Debug, Parser)]
@@ -172,9 +172,15 @@ pub(crate) struct OnlineArgs {
     /// Stop the migration when its slot holds back more WAL than this on the source [default: no limit].
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_some_bytes)]
     pub(crate) max_slot_wal: Option<u64>,
-    /// Connections that apply changes to the target [default: 1].
+    /// Connections that apply changes to the target [default: by its processors, 4 at most].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) apply_jobs: Option<u16>,
+    /// Have changes sent in text format, whatever their types.
+    #[arg(long)]
+    pub(crate) no_binary: bool,
+    /// Memory that changes on their way to the target may take [default: 64MB].
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_apply_memory)]
+    pub(crate) apply_memory: Option<u64>,
     /// At cutover, stop writes on the source: read-only for new sessions, writing sessions ended.
     #[arg(long)]
     pub(crate) fence_source: bool,

@@ -26,6 +26,14 @@ pub(crate) fn parse_kilobytes(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Memory for changes on their way, bytes: less than 4 MB is not enough to work with.
+pub(crate) fn parse_apply_memory(text: &str) -> Result<u64, String> {
+    match parse_bytes(text)? {
+        bytes if bytes >= 4 << 20 => Ok(bytes),
+        _ => Err("must be at least 4MB".into()),
+    }
+}
+
 fn parse(text: &str, bare: u64) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -55,6 +63,8 @@ mod tests {
         assert_eq!(parse_bytes("64kB"), Ok(65536));
         assert_eq!(parse_bytes(" 1 gb "), Ok(1 << 30));
         assert_eq!(parse_kilobytes("65536"), Ok(65536));
+        assert_eq!(parse_apply_memory("64MB"), Ok(64 << 20));
+        assert!(parse_apply_memory("3MB").is_err());
         assert_eq!(parse_kilobytes("1GB"), Ok(1 << 20));
         for bad in ["", "x", "1.5GB", "-1", "1XB", "99999999999TB"] {
             assert!(parse_bytes(bad).is_err(), "{bad}");

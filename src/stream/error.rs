@@ -70,6 +70,15 @@ pub enum StreamError {
         /// What the source said.
         message: String,
     },
+    /// Values were asked for in binary format, and the source has none for those of a column: it was made while changes were streamed.
+    #[error("source: after LSN {received}: {source}\n  The changes are asked for again in text format.")]
+    Binary {
+        /// Up to where changes had come.
+        received: Lsn,
+        /// What the source said.
+        #[source]
+        source: Box<SqlError>,
+    },
     /// The bytes that came are no replication stream.
     #[error("source: after LSN {received}: {source}")]
     Frame {
@@ -133,7 +142,7 @@ impl StreamError {
             },
             // The slot may still be held by our own last walsender.
             StreamError::Source(e) => e.is_broken() || e.sqlstate.as_deref() == Some("55006"),
-            StreamError::Ended { .. } => true,
+            StreamError::Ended { .. } | StreamError::Binary { .. } => true,
             _ => false,
         }
     }

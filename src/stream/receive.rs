@@ -1,6 +1,7 @@
 //! Receiving: frames from the source's socket to the decoder, and feedback the other way.
 //!
-//! Invariants: this task never waits for the decoder: while the channel to it is full it leaves the socket unread and goes on telling the
+//! It sleeps between reads, so it has a thread to itself ([`super::receiving`]).
+//! Invariants: it never waits for the decoder: while the channel to it is full it leaves the socket unread and goes on telling the
 //! source that it lives (any message counts for `wal_sender_timeout`, asked for or not), with the position up to which the target has
 //! flushed, and no other, as flushed and applied.
 
@@ -25,6 +26,9 @@ const CHUNK: usize = 256 * 1024;
 const SPARE: usize = 32 * 1024;
 /// Chunks in the channel, however small.
 const CHUNKS: usize = 1024;
+/// A read that brings less than this is followed by a pause.
+const FEW: usize = 8 * 1024;
+const GATHER: Duration = Duration::from_micros(500);
 /// Unprompted feedback while there is room, and while there is none: then the source's questions are not read.
 const QUIET: Duration = Duration::from_secs(1);
 const FULL: Duration = Duration::from_millis(200);
@@ -98,11 +102,22 @@ impl ChunkSource {
     }
 }
 
+/// Lets bytes gather after a read that brought only a few: a walsender sends each change by itself, and to wake for each of them costs both
+/// ends more than the change does. What comes after a quiet time is read at once. The thread sleeps and not the task: a runtime that
+/// waits for the socket is woken by everything that comes.
+pub(crate) fn gather(read: usize) {
+    if read < FEW {
+        std::thread::sleep(GATHER);
+    }
+}
+
 /// What the receiver works with.
 pub(super) struct Receiver {
     pub(super) wire: Wire,
     pub(super) slot: String,
     pub(super) publication: String,
+    /// Values were asked for in binary format.
+    pub(super) binary: bool,
     pub(super) orders: watch::Receiver<Order>,
     pub(super) status: Arc<Status>,
     /// Told when `status.durable` has moved.
@@ -126,6 +141,8 @@ impl Receiver {
         let mut held: Option<Bytes> = None;
         // Frames may wait in the buffer from the reply to START_REPLICATION on.
         let mut unread = true;
+        // Bytes of the last read.
+        let mut read = None;
         let mut told = Instant::now();
         self.tell(false).await?;
         loop {
@@ -162,6 +179,9 @@ impl Receiver {
                 }
             }
             let reading = chunks.is_some() && held.is_none();
+            if let Some(read) = read.take().filter(|_| reading) {
+                gather(read);
+            }
             let behind = self.status.durable.get() > self.status.confirmed.get();
             let (pause, ask) = match order {
                 _ if !reading => (FULL, false),
@@ -180,9 +200,10 @@ impl Receiver {
                 // Both only wake this loop, which then looks for itself.
                 () = load.freed.notified(), if held.is_some() => {}
                 () = flushed.notified() => {}
-                read = self.wire.fill_sparingly(SPARE), if reading => {
-                    read.map_err(|e| self.failed(SqlError::broken(self.wire.side, WHAT, &e)))?;
+                filled = self.wire.fill_sparingly(SPARE), if reading => {
+                    let bytes = filled.map_err(|e| self.failed(SqlError::broken(self.wire.side, WHAT, &e)))?;
                     unread = true;
+                    read = Some(bytes);
                 }
             }
         }
@@ -232,7 +253,12 @@ impl Receiver {
     }
 
     fn failed(&self, error: SqlError) -> StreamError {
-        StreamError::of_stream(&self.slot, &self.publication, self.status.received.get(), error)
+        let received = self.status.received.get();
+        // The elements of an array have no send function, which the array's own only finds out with a value.
+        if self.binary && error.sqlstate.as_deref() == Some("42883") {
+            return StreamError::Binary { received, source: Box::new(error) };
+        }
+        StreamError::of_stream(&self.slot, &self.publication, received, error)
     }
 
     /// Tells the source where we stand.

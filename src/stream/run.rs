@@ -1,7 +1,7 @@
 //! The stream as a whole: receiver, decoder and applier, from the journal's position until it is told to stop.
 //!
 //! ```text
-//! socket ─► receiver (task) ─chunks─► decoding (thread) ─batches─► applier (task) ─► target
+//! socket ─► receiver (thread) ─chunks─► decoding (thread) ─batches─► applier (task) ─► target
 //!    ▲             ▲                                                    │
 //!    └─feedback────┴────────────── Status: received ≥ applied ≥ durable ┘
 //! ```
@@ -15,19 +15,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channel};
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::apply::{Applied, Applier, ApplySetup};
+use super::apply::{Applied, Applier, ApplyError, ApplySetup};
 use super::batcher::{Batcher, Limits};
 use super::decoding::{AHEAD, Decoding, Handed};
 use super::error::StreamError;
 use super::in_progress::InProgress;
 use super::intake::Intake;
-use super::receive::{Receiver, channel};
+use super::receive::channel;
+use super::receiving::{Beginning, Receiving};
 use super::status::{Order, Status};
 use super::taken::Taken;
 use crate::config::OnlineOptions;
 use crate::journal::Progress;
 use crate::lsn::Lsn;
-use crate::pg::{Server, SqlError, Wire};
+use crate::pg::Server;
 use crate::progress::Reporter;
 
 /// Under load, what is applied is flushed this often.
@@ -70,19 +71,20 @@ pub async fn run(
     status: Arc<Status>,
 ) -> Result<(), StreamError> {
     let start = Progress::least(&input.lanes);
-    let (mut wire, encoding) = connect(&input.source).await?;
+    let mut receiving = {
+        let binary = input.options.binary && !status.is_text_only();
+        Receiving::connect(input.source.clone(), input.publication, binary).await?
+    };
     let setup = ApplySetup {
         name: input.name.clone(),
         lanes: input.lanes.clone(),
-        jobs: input.options.lanes.max(1),
+        jobs: input.options.lanes,
         spread_from: SPREAD_FROM,
-        encoding: encoding.to_owned(),
+        encoding: receiving.encoding.to_owned(),
+        binary: receiving.binary,
         reporter: input.reporter.clone(),
     };
     let applier = Applier::open(&input.target, setup).await?;
-    begin(&mut wire, &input, start).await?;
-    status.begin(start);
-
     let quarter = (input.options.apply_memory / 4).max(1 << 20);
     let limits = Limits { bytes: quarter, changes: CHANGES };
     let (chunks, chunk_source) = channel(quarter);
@@ -91,10 +93,20 @@ pub async fn run(
     let (applied, all_applied) = oneshot::channel();
     let (decoded, decoding_ended) = oneshot::channel();
     let flushed = Arc::new(Notify::new());
+    let beginning = Beginning {
+        slot: input.slot,
+        start,
+        orders: orders.clone(),
+        status: Arc::clone(&status),
+        flushed: Arc::clone(&flushed),
+        chunks,
+        applied: all_applied,
+    };
+    receiving.begin(beginning).await?;
     let batcher = Batcher::new(&input.lanes, limits, input.relations);
     let in_progress = InProgress::new(quarter, std::env::temp_dir());
     let intake = Intake::new(batcher, in_progress, Arc::clone(&status));
-    let decoding = Decoding { chunks: chunk_source, batches, done: credits, orders: orders.clone(), limits };
+    let decoding = Decoding { chunks: chunk_source, batches, done: credits, orders, limits };
     std::thread::Builder::new()
         .name("decode".to_owned())
         .spawn(move || {
@@ -102,16 +114,14 @@ pub async fn run(
             let _ = decoded.send(decoding.run(intake));
         })
         .map_err(|e| StreamError::Thread(format!("cannot start a thread: {e}")))?;
-    let receiver = Receiver {
-        wire,
-        slot: input.slot,
-        publication: input.publication,
-        orders,
+    let mut applying = Applying {
+        applier,
         status: Arc::clone(&status),
-        flushed: Arc::clone(&flushed),
+        flushed,
+        last_flush: Instant::now(),
+        unflushed: None,
+        inside: None,
     };
-    let mut applying =
-        Applying { applier, status, flushed, last_flush: Instant::now(), unflushed: None, inside: None };
     let apply = async {
         let result = applying.run(handed, done).await;
         if result.is_ok() {
@@ -121,47 +131,18 @@ pub async fn run(
         let _ = applied.send(());
         result
     };
-    let (applied, received) = tokio::join!(apply, receiver.run(chunks, all_applied));
+    let (applied, received) = tokio::join!(apply, receiving.ended());
+    let refused = matches!(applied, Err(StreamError::Apply(ApplyError::Binary { .. })))
+        || matches!(received, Err(StreamError::Binary { .. }));
+    if refused {
+        status.only_text();
+    }
     // The cause comes first: when the applier fails, or the decoder, the others just end.
     applied?;
     decoding_ended
         .await
         .unwrap_or_else(|_| Err(StreamError::Thread("it ended without a word".to_owned())))?;
     received
-}
-
-/// A walsender's session, and the encoding that values come in.
-async fn connect(source: &Server) -> Result<(Wire, &'static str), StreamError> {
-    let mut wire = source.connect_replication("UTF8").await?;
-    let what = "asking for the source's encoding";
-    let rows = wire.rows(what, "SHOW server_encoding").await?;
-    let ascii = rows.first().and_then(|row| row.first()?.as_deref()).is_some_and(|name| name == b"SQL_ASCII");
-    if !ascii {
-        return Ok((wire, "UTF8"));
-    }
-    // Its bytes are in no known encoding: they pass as they are.
-    wire.simple(what, "SET client_encoding = 'SQL_ASCII'").await?;
-    Ok((wire, "SQL_ASCII"))
-}
-
-/// The newest protocol that brings something to us: with version 14 large transactions come while they run.
-fn protocol(version: u32) -> &'static [(&'static str, &'static str)] {
-    match version {
-        140_000.. => &[("proto_version", "2"), ("streaming", "on")],
-        _ => &[("proto_version", "1")],
-    }
-}
-
-/// Begins to stream at `start`.
-async fn begin(wire: &mut Wire, input: &Input, start: Lsn) -> Result<(), StreamError> {
-    let what = format!("starting to stream from replication slot {:?}", input.slot);
-    // A list of names, each quoted as an identifier (`SplitIdentifierString`).
-    let publications = format!("\"{}\"", input.publication.replace('"', "\"\""));
-    let mut options = vec![("publication_names", publications.as_str())];
-    options.extend_from_slice(protocol(wire.version()));
-    let sql = pg_walstream::sql_builder::build_start_replication_sql(&input.slot, start.0, &options)
-        .map_err(|e| SqlError::local(wire.side, &what, e.to_string()))?;
-    wire.start_replication(&what, &sql).await.map_err(|e| StreamError::of_start(&input.slot, start, e))
 }
 
 /// The applier's task.

@@ -3,7 +3,7 @@
 //! Invariant: `received` ≥ `applied` ≥ `durable` ≥ `confirmed`; each only grows within one run of the stream.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::lsn::Lsn;
@@ -69,6 +69,7 @@ pub struct Status {
     pub missing: Counter,
     /// Changes to tables that do not take part.
     pub ignored: Counter,
+    text_only: AtomicBool,
     late: Mutex<Late>,
 }
 
@@ -90,6 +91,15 @@ impl Status {
         self.received.restart(self.durable.get());
         // START_REPLICATION tells it.
         self.confirmed.advance(at);
+    }
+
+    /// From the next run on, values come in text format.
+    pub(super) fn only_text(&self) {
+        self.text_only.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_text_only(&self) -> bool {
+        self.text_only.load(Ordering::Relaxed)
     }
 
     /// What came too late.

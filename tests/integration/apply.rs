@@ -252,3 +252,29 @@ async fn every_type_is_changed_as_on_the_source() {
         pair.assert_same();
     }
 }
+
+#[tokio::test]
+async fn every_type_of_one_binary_format_is_changed_in_it() {
+    let read = |name: &str| std::fs::read_to_string(fixture(name)).unwrap();
+    for majors in [(14, 18), (18, 18)] {
+        let schema = format!("{}\n{}", read("every_type.sql"), read("every_type_binary.sql"));
+        let mut pair = Pair::new(majors, &schema).await;
+        let applied = pair.go(&read("every_type_changes.sql")).await;
+        assert!(pair.binary, "a type was refused");
+        assert!(applied.missing.is_empty(), "{:?}", applied.missing);
+        assert_eq!(applied.serial, 0);
+        pair.assert_same();
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_has_no_common_binary_format_brings_the_stream_back_to_text() {
+    let mut pair = Pair::new((18, 18), "CREATE TABLE t (id int PRIMARY KEY, a text)").await;
+    pair.go("INSERT INTO t SELECT n, 'row ' || n FROM generate_series(1, 100) n").await;
+    assert!(pair.binary);
+    pair.target.psql("ALTER TABLE t ADD l int[]");
+    // In one go with changes that came before it.
+    pair.go("UPDATE t SET a = 'changed' WHERE id < 50; ALTER TABLE t ADD l int[]; UPDATE t SET l = ARRAY[id, NULL] WHERE id > 40").await;
+    assert!(!pair.binary);
+    pair.assert_same();
+}

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Ledger, assert_same_rows, migrator};
 use crate::live::{CAUGHT_UP, GOES_ON, Live};
+use crate::moves::eventually;
 use crate::trials::{every_type, fenced, ledger};
 
 #[test]
@@ -150,4 +151,67 @@ fn every_type_15_to_15() {
 #[test]
 fn every_type_18_to_18() {
     every_type(18, 18);
+}
+
+/// The options that the walsender was started with.
+fn options(live: &Live) -> String {
+    live.source.psql(
+        "SELECT regexp_replace(query, '.*LOGICAL', '') FROM pg_stat_activity WHERE backend_type = 'walsender' \
+         AND datname = current_database() AND query ~ 'START_REPLICATION'",
+    )
+}
+
+#[test]
+fn values_come_in_binary_format_where_that_suits_until_a_column_comes_that_it_does_not() {
+    let live = Live::with(
+        17,
+        18,
+        "CREATE TYPE mood AS ENUM ('fine', 'so so'); CREATE DOMAIN small AS int CHECK (VALUE < 1000); \
+         CREATE TABLE t (id int PRIMARY KEY, n numeric, at timestamptz, m mood, s small, j jsonb, o text); \
+         INSERT INTO t SELECT i, i / 7.0, now(), 'fine', i, to_jsonb(i), NULL FROM generate_series(1, 100) i",
+    );
+    let running = live.start();
+    eventually(|| options(&live), |o| o.contains("binary"), "never in binary format");
+    live.source.psql(
+        "UPDATE t SET n = n * 2, m = 'so so', at = 'infinity', o = 'o' WHERE id < 50; DELETE FROM t WHERE id > 90; \
+         UPDATE t SET id = -id WHERE id % 10 = 3; INSERT INTO t SELECT i FROM generate_series(200, 300) i",
+    );
+    live.drained();
+    assert_same_rows(&live.source, &live.target);
+    for side in [&live.target, &live.source] {
+        side.psql("ALTER TABLE t ADD more int[]");
+    }
+    live.source.psql("UPDATE t SET o = 'more', more = ARRAY[id, NULL] WHERE id % 2 = 0");
+    live.drained();
+    eventually(|| options(&live), |o| !o.is_empty() && !o.contains("binary"), "never in text format");
+    live.cut_over(running);
+    assert_same_rows(&live.source, &live.target);
+}
+
+#[test]
+fn the_source_itself_gives_up_on_a_binary_format_and_the_stream_goes_on_in_text() {
+    let live =
+        Live::with(14, 18, "CREATE TABLE t (id int PRIMARY KEY, o text); INSERT INTO t VALUES (1, 'one')");
+    let running = live.start();
+    eventually(|| options(&live), |o| o.contains("binary"), "never in binary format");
+    for side in [&live.target, &live.source] {
+        side.psql("ALTER TABLE t ADD more aclitem[]");
+    }
+    live.source
+        .psql("INSERT INTO t VALUES (2, 'two', ARRAY['=r/postgres'::aclitem]); UPDATE t SET o = 'changed'");
+    live.drained();
+    eventually(|| options(&live), |o| !o.is_empty() && !o.contains("binary"), "never in text format");
+    live.cut_over(running);
+    assert_same_rows(&live.source, &live.target);
+}
+
+#[test]
+fn values_come_in_text_format_where_that_is_asked_for() {
+    let live = Live::with(17, 18, "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)");
+    let mut running = live.command().args(["--no-binary", "--apply-memory", "4MB"]).spawn();
+    running.wait_for(crate::live::STREAMS);
+    eventually(|| options(&live), |o| !o.is_empty() && !o.contains("binary"), "never in text format");
+    live.source.psql("INSERT INTO t SELECT generate_series(2, 1000)");
+    live.cut_over(running);
+    assert_same_rows(&live.source, &live.target);
 }

@@ -67,8 +67,10 @@ fn a_column_that_the_source_gets() {
     let live = Live::with(17, 18, TABLE);
     let running = live.start();
     live.source.psql("INSERT INTO t VALUES (10, 1, 'before'); ALTER TABLE t ADD COLUMN added numeric DEFAULT 7; UPDATE t SET added = 8, v = 6 WHERE id = 1");
-    stops(&live, running, &["public.t", "added"]);
-    assert_eq!(live.target.psql("SELECT id, v FROM t ORDER BY id"), "1|1\n2|2\n10|1");
+    let run = stops(&live, running, &["public.t", "added"]);
+    // What came before it is there.
+    let rows = live.target.psql("SELECT id, v FROM t ORDER BY id");
+    assert_eq!(rows, "1|1\n2|2\n10|1", "{}", run.stderr);
     live.target.psql("ALTER TABLE t ADD COLUMN added numeric DEFAULT 7");
     goes_on(&live, &live.target_conninfo());
 }

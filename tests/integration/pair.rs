@@ -23,6 +23,8 @@ pub struct Pair {
     pub limits: Limits,
     /// Lanes that apply.
     pub jobs: usize,
+    /// Values come in binary format: from sources that can, until a type comes that cannot.
+    pub binary: bool,
     /// Warnings so far: object and message.
     pub warnings: Arc<Mutex<Vec<(String, String)>>>,
     slot: String,
@@ -76,6 +78,7 @@ impl Pair {
             target,
             limits: Limits::default(),
             jobs: lanes(),
+            binary: majors.0 >= 14,
             warnings: Arc::default(),
             slot,
             server,
@@ -108,6 +111,7 @@ impl Pair {
                 jobs: self.jobs,
                 spread_from: 1,
                 encoding: "UTF8".into(),
+                binary: self.binary,
                 reporter,
             };
             self.applier = Some(Applier::open(&self.server, setup).await?);
@@ -119,7 +123,13 @@ impl Pair {
     /// time, as it does to a migration that goes on.
     pub async fn sync(&mut self) -> Result<Applied, ApplyError> {
         let mut all = Applied::default();
-        let failed = self.try_sync(&mut all).await.err();
+        let mut failed = self.try_sync(&mut all).await.err();
+        if let Some(ApplyError::Binary { .. }) = failed {
+            assert!(self.binary, "nobody asked for it");
+            self.binary = false;
+            self.applier = None;
+            failed = self.try_sync(&mut all).await.err();
+        }
         match failed {
             None => Ok(all),
             Some(error) => {
@@ -134,13 +144,25 @@ impl Pair {
         let lanes = self.progress().await;
         let sql = format!(
             "SELECT lsn::text AS lsn, data FROM pg_catalog.pg_logical_slot_peek_binary_changes('{}', NULL, NULL, \
-             'proto_version', '1', 'publication_names', 'p')",
-            self.slot
+             'proto_version', '1', 'publication_names', 'p'{})",
+            self.slot,
+            if self.binary { ", 'binary', 'true'" } else { "" }
         );
         let (mut decoder, mut batcher) =
             (Decoder::new(), Batcher::new(&lanes, self.limits, Taken::everything()));
         let applier = self.applier.as_mut().unwrap();
-        for row in self.reader.query("reading changes", &sql).await.unwrap() {
+        let rows = match self.reader.query("reading changes", &sql).await {
+            // An array's elements have no send function: the source itself gives up.
+            Err(e) if self.binary && e.sqlstate.as_deref() == Some("42883") => {
+                return Err(ApplyError::Binary {
+                    relation: String::new(),
+                    column: e.message,
+                    lsn: Lsn::ZERO,
+                });
+            }
+            rows => rows.unwrap(),
+        };
+        for row in rows {
             let lsn: Lsn = row.get::<String>("lsn").unwrap().parse().unwrap();
             let message = decoder.decode(Bytes::from(row.get::<Vec<u8>>("data").unwrap()), lsn).unwrap();
             batcher.push(message).unwrap();

@@ -11,10 +11,12 @@ use tokio::time::timeout;
 use super::{Course, Drained, Name, Patience};
 use crate::bench::BenchError;
 use crate::bench::measure::Meter;
+use crate::error::Side;
 use crate::lsn::Lsn;
 use crate::pg::{Aside, SqlError, Wire};
 use crate::schema::quote::quote_ident;
 use crate::stream::frame::{FrameError, Then, front, status_update};
+use crate::stream::gather;
 
 const WHAT: &str = "receiving changes";
 /// Positions are asked for this often.
@@ -65,8 +67,18 @@ impl Survey {
     }
 }
 
-/// Receives everything up to `course.to`.
+/// Receives everything up to `course.to`, on a thread of its own as pg_migrator does.
 pub(crate) async fn drain(course: &Course) -> Result<(Drained, Survey), BenchError> {
+    let course = course.clone();
+    let received = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| SqlError::local(Side::Source, WHAT, e.to_string()))?;
+        runtime.block_on(receive(&course))
+    });
+    received.await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))
+}
+
+async fn receive(course: &Course) -> Result<(Drained, Survey), BenchError> {
     let position = Arc::new(AtomicU64::new(0));
     let seen = Arc::clone(&position);
     let meter = Meter::start(course.watch, course.from.0, move || seen.load(Ordering::Relaxed));
@@ -109,7 +121,7 @@ pub(crate) async fn drain(course: &Course) -> Result<(Drained, Survey), BenchErr
         }
         // A silent source is asked again.
         if let Ok(read) = timeout(ASK, wire.fill_sparingly(SPARE)).await {
-            read.map_err(|e| SqlError::broken(wire.side, WHAT, &e))?;
+            gather(read.map_err(|e| SqlError::broken(wire.side, WHAT, &e))?);
         }
         patience.check(reached)?;
     }

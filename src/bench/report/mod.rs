@@ -159,7 +159,7 @@ pub struct LatencyReport {
 }
 
 impl Report {
-    pub(super) fn new(asked: &Asked, arena: &Arena) -> Report {
+    pub(super) fn new(asked: &Asked, arena: &Arena, connections: usize) -> Report {
         Report {
             bench: match asked.task {
                 Task::Apply { .. } => "apply",
@@ -172,10 +172,7 @@ impl Report {
             target: arena.target.facts(),
             scale: asked.scale,
             rounds: asked.rounds,
-            connections: match asked.task {
-                Task::Apply { lanes, .. } | Task::Latency { lanes, .. } => lanes,
-                Task::Copy { jobs, .. } => jobs,
-            },
+            connections,
             workloads: Vec::new(),
             latency: Vec::new(),
         }

@@ -245,7 +245,8 @@ fn online(raw: OnlineArgs) -> Result<OnlineOptions, UsageError> {
         drain_timeout: seconds(raw.drain_timeout_secs, default.drain_timeout),
         reconnect: seconds(raw.reconnect_secs, default.reconnect),
         lanes: raw.apply_jobs.map_or(default.lanes, usize::from),
-        apply_memory: default.apply_memory,
+        binary: !raw.no_binary,
+        apply_memory: raw.apply_memory.and_then(|n| usize::try_from(n).ok()).unwrap_or(default.apply_memory),
     })
 }
 

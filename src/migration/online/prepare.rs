@@ -66,7 +66,7 @@ pub(super) async fn start(
             .filter(|o| o.kind.starts_with("TABLE"))
             .map(|o| o.object.clone())
             .collect();
-        journal::stream_begun(&target, &config.subscription_name, online.lanes, at, &failed).await?;
+        journal::stream_begun(&target, &config.subscription_name, online.lanes.max(1), at, &failed).await?;
         *totals = restored;
         Links::claimed(config, target).await
     }

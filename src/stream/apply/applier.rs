@@ -12,7 +12,7 @@ use super::lane::{Failure, Kind, Lane};
 use super::segment::{self, Targets};
 use super::serial::{self, PAUSE, TRIES, is_in_the_way};
 use super::target_relation::{self, TargetRelation, Unfit};
-use super::{Applied, ApplyError, ApplySetup, Missing, route, session, spread, statement};
+use super::{Applied, ApplyError, ApplySetup, Missing, jobs, route, session, spread, statement};
 use crate::journal;
 use crate::lsn::Lsn;
 use crate::pg::Server;
@@ -51,6 +51,9 @@ impl Applier {
         if session::progress(lane.wire(), &setup.name).await? != setup.lanes {
             lane.close().await;
             return Err(ApplyError::Moved);
+        }
+        if setup.jobs == 0 {
+            setup.jobs = jobs::default_jobs(lane.wire()).await?;
         }
         let routes = spread::begin(&mut lane, &mut setup).await?;
         if lane.enforced {
@@ -234,11 +237,16 @@ impl Applier {
         }
         for (relation, lsn) in wanted {
             let id = self.mappings;
+            let binary = self.setup.binary;
             let lane = self.lane()?;
             let enforced = lane.enforced;
-            let mut target = match target_relation::map(lane.wire(), id, &relation, enforced).await {
+            let wire = lane.wire();
+            let mut target = match target_relation::map(wire, id, &relation, enforced, binary).await {
                 Ok(target) => target,
                 Err(Unfit::Sql(error)) => return Err((*error).into()),
+                Err(Unfit::Binary(column)) => {
+                    return Err(ApplyError::Binary { relation: relation.identity_name(), column, lsn });
+                }
                 Err(Unfit::Problems(problems)) => {
                     return Err(ApplyError::Mismatch { relation: relation.identity_name(), problems, lsn });
                 }

@@ -7,7 +7,7 @@ use bytes::{BufMut as _, BytesMut};
 use crate::pg::extended::TooLong;
 
 /// `text`'s OID (`pg_type.dat`).
-const TEXT: u32 = 25;
+pub(super) const TEXT: u32 = 25;
 
 /// Appends a value in COPY's text format (`COPY`, "Text Format"). The bytes are in an encoding whose multi-byte characters hold no
 /// ASCII byte, as all server encodings are.
@@ -31,54 +31,42 @@ pub(super) fn copy_value(out: &mut BytesMut, value: Option<&[u8]>) {
     out.put_slice(rest);
 }
 
-/// Appends a one-dimensional `text[]` in binary format (`array_recv` in `arrayfuncs.c`).
-pub(super) fn text_array<'a>(
-    out: &mut BytesMut,
-    values: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
-) -> Result<(), TooLong> {
-    let count = i32::try_from(values.len()).map_err(|_| TooLong)?;
+/// Appends the beginning of a one-dimensional array of `count` elements of this type in binary format (`array_recv` in `arrayfuncs.c`).
+pub(super) fn array_header(out: &mut BytesMut, element_oid: u32, count: usize) -> Result<(), TooLong> {
     out.put_i32(1);
     out.put_i32(0); // whether there are NULLs: the server looks for itself
-    out.put_u32(TEXT);
-    out.put_i32(count);
+    out.put_u32(element_oid);
+    out.put_i32(i32::try_from(count).map_err(|_| TooLong)?);
     out.put_i32(1);
-    for value in values {
-        match value {
-            None => out.put_i32(-1),
-            Some(value) => {
-                out.put_i32(i32::try_from(value.len()).map_err(|_| TooLong)?);
-                out.put_slice(value);
-            }
+    Ok(())
+}
+
+/// Appends a value and its length: an array's next element in binary format, or a field of a row of COPY's.
+pub(super) fn counted(out: &mut BytesMut, value: Option<&[u8]>) -> Result<(), TooLong> {
+    match value {
+        None => out.put_i32(-1),
+        Some(value) => {
+            out.put_i32(i32::try_from(value.len()).map_err(|_| TooLong)?);
+            out.put_slice(value);
         }
     }
     Ok(())
 }
 
-/// Appends a one-dimensional array of any type in text format, every value quoted (`array_in`).
-pub(super) fn array_literal<'a>(
-    out: &mut BytesMut,
-    delimiter: u8,
-    values: impl Iterator<Item = Option<&'a [u8]>>,
-) {
-    out.put_u8(b'{');
-    for (i, value) in values.enumerate() {
-        if i > 0 {
-            out.put_u8(delimiter);
+/// Appends an element of an array in text format, quoted (`array_in`).
+pub(super) fn literal_element(out: &mut BytesMut, value: Option<&[u8]>) {
+    let Some(value) = value else {
+        out.put_slice(b"NULL");
+        return;
+    };
+    out.put_u8(b'"');
+    for byte in value {
+        if matches!(byte, b'"' | b'\\') {
+            out.put_u8(b'\\');
         }
-        let Some(value) = value else {
-            out.put_slice(b"NULL");
-            continue;
-        };
-        out.put_u8(b'"');
-        for byte in value {
-            if matches!(byte, b'"' | b'\\') {
-                out.put_u8(b'\\');
-            }
-            out.put_u8(*byte);
-        }
-        out.put_u8(b'"');
+        out.put_u8(*byte);
     }
-    out.put_u8(b'}');
+    out.put_u8(b'"');
 }
 
 #[cfg(test)]
@@ -130,10 +118,16 @@ mod tests {
         assert_eq!(shown(Some(b"\\.")), "\\\\.");
         assert_eq!(shown(Some(b"")), "");
         let mut out = BytesMut::new();
-        array_literal(&mut out, b';', [Some(&b"a\"\\b"[..]), None, Some(b"NULL"), Some(b"")].into_iter());
-        assert_eq!(&out[..], br#"{"a\"\\b";NULL;"NULL";""}"#);
+        for value in [Some(&b"a\"\\b"[..]), None, Some(b"NULL"), Some(b"")] {
+            literal_element(&mut out, value);
+            out.put_u8(b';');
+        }
+        assert_eq!(&out[..], br#""a\"\\b";NULL;"NULL";"";"#);
         let mut out = BytesMut::new();
-        text_array(&mut out, [Some(&b"x"[..]), None].into_iter()).unwrap();
+        array_header(&mut out, TEXT, 2).unwrap();
+        for value in [Some(&b"x"[..]), None] {
+            counted(&mut out, value).unwrap();
+        }
         assert_eq!(&out[..20], b"\0\0\0\x01\0\0\0\0\0\0\0\x19\0\0\0\x02\0\0\0\x01");
         assert_eq!(&out[20..], b"\0\0\0\x01x\xff\xff\xff\xff");
     }

@@ -79,6 +79,19 @@ pub enum ApplyError {
         /// What is wrong.
         problem: String,
     },
+    /// Values come in binary format, and those of a column must not: it was made, or its type changed, while changes were streamed.
+    #[error(
+        "the changes of {relation} at LSN {lsn} came in binary format, which the type of its column {column} has no common one of: they are \
+         asked for again in text"
+    )]
+    Binary {
+        /// Quoted identity.
+        relation: String,
+        /// Quoted name.
+        column: String,
+        /// The first change of it.
+        lsn: Lsn,
+    },
     /// Another session has applied more than was known when this one began.
     #[error("target: the journal has moved on while the session that applies changes was being opened")]
     Moved,
@@ -135,7 +148,7 @@ impl ApplyError {
             },
             ApplyError::Sql(e) | ApplyError::Journal(JournalError(e)) => passes(e),
             ApplyError::Change { source, .. } | ApplyError::Commit { source, .. } => passes(source),
-            ApplyError::Unusable | ApplyError::Moved => true,
+            ApplyError::Unusable | ApplyError::Moved | ApplyError::Binary { .. } => true,
             ApplyError::Mismatch { .. } | ApplyError::Malformed { .. } => false,
         }
     }

@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use bytes::{BufMut as _, BytesMut};
 
+use super::rows::{self, Arrays, Unsendable};
+use super::session;
 use super::statement::{Statement, Value};
 use super::target_relation::{Pass, TargetRelation};
-use super::{encode, session};
+use crate::lsn::Lsn;
 use crate::pg::extended::{self, Format, TooLong};
 use crate::pg::{Message, Server, SqlError, Wire};
-use crate::stream::tuple::Datum;
+use crate::stream::tuple::{Datum, Tuple};
 
 use super::ApplyError;
 pub(super) use group::Group;
@@ -122,6 +124,7 @@ pub(super) struct Lane {
     failed: Option<Failure>,
     prepared: HashMap<Shape, Arc<Prepared>>,
     next: u64,
+    arrays: Arrays,
     /// Updates and deletes that found no row since it was last asked.
     missing: Vec<(Arc<TargetRelation>, Kind, u64)>,
     /// Whether foreign keys and triggers work on what is applied: the role may not set `session_replication_role`.
@@ -139,6 +142,7 @@ impl Lane {
             failed: None,
             prepared: HashMap::new(),
             next: 0,
+            arrays: Arrays::default(),
             missing: Vec::new(),
             enforced,
         })
@@ -296,30 +300,30 @@ impl Lane {
     }
 
     /// COPY of these rows. `false`: something failed, as with [`Lane::pass_on`].
-    pub async fn copy<'a>(
+    pub async fn copy(
         &mut self,
         target: &Arc<TargetRelation>,
         sql: &str,
-        rows: impl ExactSizeIterator<Item = Result<Vec<Option<&'a [u8]>>, ApplyError>>,
+        rows: &[Tuple],
     ) -> Result<bool, ApplyError> {
         self.out.extend_from_slice(&Wire::query_message(sql));
         let expect = Expect::Rows(rows.len() as u64);
         self.awaiting(vec![Reply { about: About::Rows(Kind::Insert, Arc::clone(target)), expect }]);
         let mut frame = None;
         let mut good = true;
+        if target.binary {
+            self.copy_data(rows::COPY_HEADER);
+        }
         for row in rows {
-            let row = row?;
             let start = *frame.get_or_insert_with(|| {
                 self.out.put_slice(b"d\0\0\0\0");
                 self.out.len()
             });
-            for (i, value) in row.into_iter().enumerate() {
-                if i > 0 {
-                    self.out.put_u8(b'\t');
-                }
-                encode::copy_value(&mut self.out, value);
-            }
-            self.out.put_u8(b'\n');
+            let written = match target.binary {
+                false => rows::copy_line(&mut self.out, &target.columns, row),
+                true => rows::copy_tuple(&mut self.out, &target.columns, row),
+            };
+            written.map_err(|e| self.unsendable(target, e))?;
             if self.out.len() - start >= COPY_FRAME {
                 self.end_frame(&mut frame)?;
                 good = self.pass_on().await?;
@@ -329,9 +333,19 @@ impl Lane {
             }
         }
         self.end_frame(&mut frame)?;
+        if target.binary {
+            self.copy_data(rows::COPY_TRAILER);
+        }
         // Where the COPY was refused, the server passes over its data and this.
         self.out.extend_from_slice(&Wire::copy_done_message());
         Ok(good)
+    }
+
+    /// A CopyData message of its own.
+    fn copy_data(&mut self, bytes: &'static [u8]) {
+        self.out.put_u8(b'd');
+        self.out.put_u32(bytes.len() as u32 + 4);
+        self.out.put_slice(bytes);
     }
 
     fn end_frame(&mut self, frame: &mut Option<usize>) -> Result<(), SqlError> {
@@ -347,6 +361,17 @@ impl Lane {
         let mut error = SqlError::local(self.wire.side, WHAT, error.to_string());
         error.sqlstate = Some("54000".to_owned());
         error
+    }
+
+    fn unsendable(&self, target: &TargetRelation, why: Unsendable) -> ApplyError {
+        match why {
+            Unsendable::TooLong => self.too_long(TooLong).into(),
+            Unsendable::Malformed(problem) => ApplyError::Malformed {
+                relation: target.relation.identity_name(),
+                lsn: Lsn::ZERO,
+                problem: problem.to_owned(),
+            },
+        }
     }
 
     /// The prepared statement of this shape, made by `render` where it is new.
@@ -374,13 +399,13 @@ impl Lane {
         }
     }
 
-    /// One statement over the arrays of `rows`, each a row's columns by the source's numbers.
+    /// One statement over these rows, each column an array.
     pub fn many(
         &mut self,
         target: &Arc<TargetRelation>,
         shape: &Shape,
         render: impl FnOnce() -> Statement,
-        rows: &[Vec<Datum<'_>>],
+        rows: &[&Tuple],
     ) -> Result<(), ApplyError> {
         self.limit_statements();
         let prepared = self.prepare(shape, render)?;
@@ -397,18 +422,10 @@ impl Lane {
             .iter()
             .map(|(_, pass)| if matches!(pass, Pass::Own { .. }) { Format::Text } else { Format::Binary })
             .collect();
+        let filled = self.arrays.fill(&columns, target.columns.len(), rows);
+        filled.map_err(|e| self.unsendable(target, e))?;
         extended::bind(&mut self.out, &prepared.name, &formats, |values| {
-            for (i, pass) in &columns {
-                let column = rows.iter().map(|row| row.get(*i).and_then(bytes_of));
-                values.with(|out| match pass {
-                    Pass::Own { delimiter, .. } => {
-                        encode::array_literal(out, *delimiter, column);
-                        Ok(())
-                    }
-                    _ => encode::text_array(out, column),
-                })?;
-            }
-            Ok(())
+            self.arrays.each().try_for_each(|array| values.bytes(array))
         })
         .map_err(|e| self.too_long(e))?;
         extended::execute(&mut self.out);

@@ -11,12 +11,15 @@
 mod applier;
 mod encode;
 mod error;
+mod jobs;
 mod lane;
 mod order;
 mod route;
+mod rows;
 mod segment;
 mod serial;
 mod session;
+mod shown;
 mod spread;
 mod statement;
 mod suspend;
@@ -24,6 +27,7 @@ mod target_relation;
 
 pub use applier::Applier;
 pub use error::ApplyError;
+pub(crate) use jobs::default_jobs;
 pub use suspend::suspend;
 
 use crate::journal::Progress;
@@ -36,12 +40,14 @@ pub struct ApplySetup {
     pub name: String,
     /// Where each lane stands in the journal; at least one.
     pub lanes: Vec<Progress>,
-    /// How many lanes there shall be. While they stand apart there are as many as the journal has.
+    /// How many lanes there shall be; 0: by the target's processors. While they stand apart there are as many as the journal has.
     pub jobs: usize,
     /// Changes of a batch from which on it is spread over them.
     pub spread_from: usize,
     /// The encoding that values come in: `UTF8`, or `SQL_ASCII` where the source knows none.
     pub encoding: String,
+    /// Whether values come in binary format.
+    pub binary: bool,
     /// Hears of rows that were missing and the like.
     pub reporter: Reporter,
 }

@@ -12,7 +12,7 @@ use super::order;
 use super::statement::{self, Value};
 use super::target_relation::TargetRelation;
 use crate::lsn::Lsn;
-use crate::stream::batch::{Net, RelationNet};
+use crate::stream::batch::{Net, RelationNet, Update};
 use crate::stream::change::{Change, ChangeKind};
 use crate::stream::relation::Relation;
 use crate::stream::tuple::{Datum, Tuple};
@@ -63,9 +63,6 @@ fn values<'a>(relation: &Relation, tuple: &'a Tuple, lsn: Lsn) -> Result<Vec<Dat
     let values: Vec<Datum<'_>> = tuple.iter().collect();
     if values.len() != relation.columns.len() {
         return Err(malformed(relation, lsn, "a row has another number of columns than its table"));
-    }
-    if values.iter().any(|v| matches!(v, Datum::Binary(_))) {
-        return Err(malformed(relation, lsn, "a value came in binary format, which was not asked for"));
     }
     Ok(values)
 }
@@ -163,24 +160,9 @@ async fn send_rows(
     }
     match part {
         Part::Deletes => send_deletes(lane, target, deletes).await,
-        Part::Updates => send_updates(lane, target, updates.iter().map(|u| &u.new)).await,
+        Part::Updates => send_updates(lane, target, updates).await,
         Part::Inserts if inserts.is_empty() => Ok(true),
-        Part::Inserts => {
-            let rows = inserts.iter().map(|tuple| {
-                let values = values(&target.relation, tuple, Lsn::ZERO)?;
-                target.mapped().map(|(i, _)| text(&target.relation, values[i])).collect()
-            });
-            lane.copy(target, &statement::copy(target), rows).await
-        }
-    }
-}
-
-/// A value of a row that is whole.
-fn text<'a>(relation: &Relation, value: Datum<'a>) -> Result<Option<&'a [u8]>, ApplyError> {
-    match value {
-        Datum::Null => Ok(None),
-        Datum::Text(bytes) | Datum::Binary(bytes) => Ok(Some(bytes)),
-        Datum::Unchanged => Err(malformed(relation, Lsn::ZERO, "a new row lacks a value")),
+        Part::Inserts => lane.copy(target, &statement::copy(target), inserts).await,
     }
 }
 
@@ -200,7 +182,7 @@ async fn send_deletes(
     let mut rows = Vec::new();
     let mut bytes = 0;
     for (n, tuple) in deletes.iter().enumerate() {
-        rows.push(values(&target.relation, tuple, Lsn::ZERO)?);
+        rows.push(tuple);
         bytes += tuple.len();
         if rows.len() >= ROWS || bytes >= BYTES || n + 1 == deletes.len() {
             lane.many(target, &shape, || statement::delete_many(target), &rows)?;
@@ -228,42 +210,47 @@ fn numbers(set: &[bool]) -> Vec<usize> {
     set.iter().enumerate().filter_map(|(i, set)| set.then_some(i)).collect()
 }
 
-async fn send_updates<'a>(
+async fn send_updates(
     lane: &mut Lane,
     target: &Arc<TargetRelation>,
-    updates: impl Iterator<Item = &'a Tuple>,
+    updates: &[Update],
 ) -> Result<bool, ApplyError> {
-    // Rows of one shape go together; the shapes are as many as there are sets of unchanged columns.
+    #[derive(Default)]
     struct Waiting<'a> {
-        rows: Vec<Vec<Datum<'a>>>,
+        rows: Vec<&'a Tuple>,
         bytes: usize,
     }
-    let mut waiting: HashMap<Vec<bool>, Waiting<'a>> = HashMap::new();
-    let mut shapes: Vec<Vec<bool>> = Vec::new();
-    for tuple in updates {
-        let row = values(&target.relation, tuple, Lsn::ZERO)?;
-        let set = settable(target, &row, false);
-        if !set.contains(&true) {
+    // Rows that set the same columns go together: nearly always all that are not the identity's.
+    let all: Vec<Datum<'_>> = target.columns.iter().map(|_| Datum::Null).collect();
+    let all = settable(target, &all, false);
+    let mut shapes = vec![(all, Waiting::default())];
+    let mut numbers: HashMap<Vec<bool>, usize> = HashMap::new();
+    for Update { new } in updates {
+        let number = if new.has_unchanged() {
+            let set = settable(target, &values(&target.relation, new, Lsn::ZERO)?, false);
+            *numbers.entry(set).or_insert_with_key(|set| {
+                shapes.push((set.clone(), Waiting::default()));
+                shapes.len() - 1
+            })
+        } else {
+            0
+        };
+        let Some((set, waiting)) = shapes.get_mut(number).filter(|(set, _)| set.contains(&true)) else {
             continue; // nothing of it is ours to change
-        }
-        if !waiting.contains_key(&set) {
-            shapes.push(set.clone());
-        }
-        let entry = waiting.entry(set.clone()).or_insert_with(|| Waiting { rows: Vec::new(), bytes: 0 });
-        entry.rows.push(row);
-        entry.bytes += tuple.len();
-        if entry.rows.len() >= ROWS || entry.bytes >= BYTES {
-            send_update(lane, target, set, &entry.rows)?;
-            entry.rows.clear();
-            entry.bytes = 0;
+        };
+        waiting.rows.push(new);
+        waiting.bytes += new.len();
+        if waiting.rows.len() >= ROWS || waiting.bytes >= BYTES {
+            send_update(lane, target, set, &waiting.rows)?;
+            waiting.rows.clear();
+            waiting.bytes = 0;
             if !lane.pass_on().await? {
                 return Ok(false);
             }
         }
     }
-    for set in shapes {
-        let Some(entry) = waiting.remove(&set).filter(|entry| !entry.rows.is_empty()) else { continue };
-        send_update(lane, target, set, &entry.rows)?;
+    for (set, waiting) in shapes.iter().filter(|(_, waiting)| !waiting.rows.is_empty()) {
+        send_update(lane, target, set, &waiting.rows)?;
         if !lane.pass_on().await? {
             return Ok(false);
         }
@@ -274,16 +261,16 @@ async fn send_updates<'a>(
 fn send_update(
     lane: &mut Lane,
     target: &Arc<TargetRelation>,
-    set: Vec<bool>,
-    rows: &[Vec<Datum<'_>>],
+    set: &[bool],
+    rows: &[&Tuple],
 ) -> Result<(), ApplyError> {
-    let columns = numbers(&set);
+    let columns = numbers(set);
     let shape = Shape {
         relation: target.id,
         kind: Kind::Update,
         single: false,
         by_old: false,
-        set,
+        set: set.to_vec(),
         null: Vec::new(),
     };
     lane.many(target, &shape, || statement::update_many(target, &columns), rows)
@@ -378,37 +365,4 @@ fn add_change(
             group.add(number, target, &shape, || statement::delete_one(target, &null), &old, &[])
         }
     }
-}
-
-/// The row of a change for a person: its identity, or all of a row that has none; long values cut.
-pub(super) fn key_of(target: &TargetRelation, change: &Change) -> String {
-    const LENGTH: usize = 100;
-    const COLUMNS: usize = 8;
-    let tuple = match &change.kind {
-        ChangeKind::Insert { new } | ChangeKind::Update { old: None, new } => new,
-        ChangeKind::Update { old: Some(old), .. } | ChangeKind::Delete { old } => old,
-    };
-    let all: Vec<usize> = (0..target.relation.columns.len()).collect();
-    let columns = if target.key.is_empty() { &all } else { &target.key };
-    let values: Vec<Datum<'_>> = tuple.iter().collect();
-    let mut shown = Vec::new();
-    for i in columns.iter().take(COLUMNS) {
-        let (Some(column), Some(value)) = (target.relation.columns.get(*i), values.get(*i)) else { continue };
-        let value = match value {
-            Datum::Null => "NULL".to_owned(),
-            Datum::Unchanged => "(unchanged)".to_owned(),
-            Datum::Text(bytes) | Datum::Binary(bytes) => {
-                let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * LENGTH)]);
-                match text.char_indices().nth(LENGTH) {
-                    None => text.into_owned(),
-                    Some((at, _)) => format!("{}…", &text[..at]),
-                }
-            }
-        };
-        shown.push(format!("{}={value}", column.name));
-    }
-    if columns.len() > COLUMNS {
-        shown.push("…".to_owned());
-    }
-    shown.join(", ")
 }

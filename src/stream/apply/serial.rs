@@ -10,7 +10,7 @@ use super::error::in_the_way;
 use super::lane::{About, Lane};
 use super::segment::{self, Targets};
 use super::target_relation::TargetRelation;
-use super::{ApplyError, order, statement};
+use super::{ApplyError, order, shown, statement};
 use crate::lsn::Lsn;
 use crate::stream::change::Change;
 use crate::stream::relation::Relation;
@@ -92,7 +92,7 @@ pub(super) async fn replay(lane: &mut Lane, targets: &Targets, changes: &[Change
                 ApplyError::Change {
                     kind: kind.name(),
                     relation: target.relation.identity_name(),
-                    key: change.map(|c| segment::key_of(&target, c)).unwrap_or_default(),
+                    key: change.map(|c| shown::key_of(&target, c)).unwrap_or_default(),
                     lsn: change.map_or(Lsn::ZERO, |c| c.lsn),
                     source: Box::new(failure.error),
                 }

@@ -36,7 +36,8 @@ fn place(target: &TargetRelation) -> String {
 pub(super) fn copy(target: &TargetRelation) -> String {
     let names: Vec<_> = target.mapped().map(|(_, c)| c.name.as_str()).collect();
     let list = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
-    format!("COPY {}{list} FROM STDIN", target.name)
+    let format = if target.binary { " (FORMAT binary)" } else { "" };
+    format!("COPY {}{list} FROM STDIN{format}", target.name)
 }
 
 /// The array parameters of many rows: `unnest($1, $2) AS v(c0, c1)`, and each column's value as its type.
@@ -48,7 +49,7 @@ struct Unnest {
 impl Unnest {
     fn new(target: &TargetRelation, columns: &[usize]) -> Self {
         let kind = |i: &usize| match target.columns[*i].as_ref().map(|c| &c.pass) {
-            Some(Pass::Own { array_oid, .. }) => *array_oid,
+            Some(Pass::Own { array_oid, .. } | Pass::Binary { array_oid, .. }) => *array_oid,
             _ => TEXT_ARRAY,
         };
         let parameters: Vec<_> = (1..=columns.len()).map(|n| format!("${n}")).collect();
@@ -265,6 +266,7 @@ mod tests {
             relation: Arc::new(relation),
             oid: 1,
             name: "s.t".into(),
+            binary: false,
             partitioned: false,
             columns: vec![
                 Some(column("id", "integer", 23, Some("OPERATOR(pg_catalog.=)"))),

@@ -4,15 +4,14 @@
 //! matched by name, whatever their order. Made once per version of a relation, before its first change. A column that only the target has
 //! keeps its default, and the operator hears of it: were it refused, a source transaction that changes rows, drops a column, and changes rows again could never be applied.
 
-use std::collections::HashSet;
+mod fit;
+
 use std::sync::Arc;
 
 use crate::pg::{SqlError, Wire};
 use crate::schema::quote::{quote_ident, quote_literal};
-use crate::stream::relation::{Column, Relation};
-
-/// Types below this OID are the same on every server (`FirstGenbkiObjectId`).
-const FIRST_UNPINNED: u32 = 10_000;
+use crate::stream::relation::Relation;
+use fit::{explain, fit, pass_binary, unsent};
 
 /// A table of the target, for changes of one version of the source's relation.
 #[derive(Clone, Debug)]
@@ -25,6 +24,8 @@ pub(super) struct TargetRelation {
     pub oid: u32,
     /// Quoted identity on the target.
     pub name: String,
+    /// Its values come in binary format.
+    pub binary: bool,
     /// It has partitions, which rows are routed to.
     pub partitioned: bool,
     /// For each column that the source sends, where it goes; `None`: the target generates it.
@@ -73,6 +74,13 @@ pub(super) enum Pass {
         /// What stands between elements.
         delimiter: u8,
     },
+    /// As a binary array of its own type, or of its domain's base type.
+    Binary {
+        /// The array type's OID.
+        array_oid: u32,
+        /// The elements' type's.
+        element_oid: u32,
+    },
     /// Not at all: there is no array of it, and its cast from text is another function.
     Single,
 }
@@ -96,6 +104,8 @@ pub(super) enum Unfit {
     Sql(Box<SqlError>),
     /// What does not fit, in words.
     Problems(Vec<String>),
+    /// A column, quoted, whose values must not come in binary format.
+    Binary(String),
 }
 
 impl From<SqlError> for Unfit {
@@ -116,6 +126,9 @@ struct Found {
     base_name: (String, String),
     is_array: bool,
     array_oid: u32,
+    /// Of the base type.
+    base_array_oid: u32,
+    is_enum: bool,
     delimiter: u8,
     cast_by_function: bool,
     equals: Option<String>,
@@ -131,6 +144,7 @@ pub(super) async fn map(
     id: u32,
     relation: &Arc<Relation>,
     constraints_enforced: bool,
+    binary: bool,
 ) -> Result<TargetRelation, Unfit> {
     let namespace = if relation.namespace.is_empty() { "pg_catalog" } else { &relation.namespace };
     let name = crate::schema::quote::qualified(namespace, &relation.name);
@@ -149,6 +163,9 @@ pub(super) async fn map(
         Ok(columns) => columns,
         Err(misfits) => return Err(Unfit::Problems(explain(wire, &misfits).await?)),
     };
+    if binary {
+        pass_binary(relation, &found, &mut columns)?;
+    }
     let key: Vec<usize> =
         (0..columns.len()).filter(|&i| relation.columns[i].key && columns[i].is_some()).collect();
     let mut unique = false;
@@ -174,6 +191,7 @@ pub(super) async fn map(
         relation: Arc::clone(relation),
         oid,
         name,
+        binary,
         partitioned: kind == "p",
         columns,
         key,
@@ -198,7 +216,7 @@ fn columns_query(namespace: &str, name: &str) -> String {
          a.attgenerated <> '', b.oid, bn.nspname, b.typname, b.typelem <> 0 AND b.typlen = -1, t.typarray, t.typdelim, \
          EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.castsource = 25 AND k.casttarget = b.oid AND k.castmethod = 'f'), \
          CASE WHEN b.typelem <> 0 AND b.typlen = -1 AND eq.op IS NOT NULL THEN 'OPERATOR(pg_catalog.=)' ELSE eq.op END, \
-         a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' \
+         a.attnotnull AND NOT a.atthasdef AND a.attidentity = '', b.typarray, b.typtype = 'e' \
          FROM pg_catalog.pg_class c \
          LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
          LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
@@ -246,122 +264,9 @@ fn read(row: &[Option<bytes::Bytes>]) -> Found {
         cast_by_function: yes(13),
         equals: Some(field(row, 14)).filter(|op| !op.is_empty()),
         required: yes(15),
+        base_array_oid: number(16),
+        is_enum: yes(17),
     }
-}
-
-/// A column that keeps the two tables apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Misfit {
-    /// The source has it, the target has not.
-    Lacking(Column),
-    /// The target has it and needs a value, the source does not send it.
-    Extra(String, String),
-    /// Both have it, with types that differ; the target's as declared.
-    Differs(Column, String),
-}
-
-/// Where each of the source's columns goes.
-fn fit(relation: &Relation, found: &[Found]) -> Result<Vec<Option<TargetColumn>>, Vec<Misfit>> {
-    let mut misfits = Vec::new();
-    let mut columns = Vec::with_capacity(relation.columns.len());
-    for column in &relation.columns {
-        let Some(f) = found.iter().find(|f| f.name == column.name) else {
-            misfits.push(Misfit::Lacking(column.clone()));
-            continue;
-        };
-        if !same_type(column, f) {
-            misfits.push(Misfit::Differs(column.clone(), f.declared.clone()));
-        }
-        let pass = match (f.cast_by_function, f.is_array || f.array_oid == 0) {
-            (false, _) => Pass::Text,
-            (true, false) => Pass::Own { array_oid: f.array_oid, delimiter: f.delimiter },
-            (true, true) => Pass::Single,
-        };
-        columns.push((!f.generated).then(|| TargetColumn {
-            name: quote_ident(&f.name),
-            declared: f.declared.clone(),
-            type_oid: f.type_oid,
-            pass,
-            equals: f.equals.clone(),
-            collate: String::new(),
-        }));
-    }
-    for f in unsent(relation, found).filter(|f| f.required) {
-        misfits.push(Misfit::Extra(f.name.clone(), f.declared.clone()));
-    }
-    if misfits.is_empty() { Ok(columns) } else { Err(misfits) }
-}
-
-/// The target's columns that get no value.
-fn unsent<'a>(relation: &Relation, found: &'a [Found]) -> impl Iterator<Item = &'a Found> {
-    let sent: HashSet<String> = relation.columns.iter().map(|c| c.name.clone()).collect();
-    found.iter().filter(move |f| !f.generated && !sent.contains(&f.name))
-}
-
-/// Whether the target's column takes the source's values. A domain arrives under its base type's name, so base
-/// types are compared (`logicalrep_write_typ` in `proto.c`).
-fn same_type(column: &Column, found: &Found) -> bool {
-    let base = match &column.type_name {
-        Some((namespace, name)) => {
-            let namespace = if namespace.is_empty() { "pg_catalog" } else { namespace };
-            let (on_target, target_name) = (&found.base_name.0, &found.base_name.1);
-            // The name of an array type that was made for another type carries as many underscores as it took to be unique.
-            let same_name = name == target_name
-                || found.is_array
-                    && name.starts_with('_')
-                    && name.trim_start_matches('_') == target_name.trim_start_matches('_');
-            namespace == on_target && same_name
-        }
-        None if column.type_oid < FIRST_UNPINNED => column.type_oid == found.base_oid,
-        None => false,
-    };
-    let is_domain = found.type_oid != found.base_oid;
-    base && (is_domain || column.type_modifier == found.modifier)
-}
-
-/// The misfits in words; the target names the built-in types, which both servers have.
-async fn explain(wire: &mut Wire, misfits: &[Misfit]) -> Result<Vec<String>, SqlError> {
-    let mut problems = Vec::new();
-    for misfit in misfits {
-        let source_type = match misfit {
-            Misfit::Lacking(column) | Misfit::Differs(column, _) => match &column.type_name {
-                Some((namespace, name)) if !namespace.is_empty() && namespace != "pg_catalog" => {
-                    crate::schema::quote::qualified(namespace, name)
-                }
-                Some((_, name)) => name.clone(),
-                None => {
-                    let sql = format!(
-                        "SELECT pg_catalog.format_type({}, {})",
-                        column.type_oid, column.type_modifier
-                    );
-                    wire.rows("naming a type", &sql)
-                        .await?
-                        .first()
-                        .map(|row| field(row, 0))
-                        .unwrap_or_default()
-                }
-            },
-            Misfit::Extra(..) => String::new(),
-        };
-        problems.push(match misfit {
-            Misfit::Lacking(c) => {
-                format!("column {} ({source_type}) is not on the target", quote_ident(&c.name))
-            }
-            Misfit::Extra(name, declared) => {
-                format!(
-                    "column {} ({declared}) of the target does not come from the source",
-                    quote_ident(name)
-                )
-            }
-            Misfit::Differs(c, declared) => {
-                format!(
-                    "column {} is {source_type} on the source and {declared} on the target",
-                    quote_ident(&c.name)
-                )
-            }
-        });
-    }
-    Ok(problems)
 }
 
 /// Columns of the table's unique indexes, those of the primary key and the replica identity first: index, column, equality, collation
@@ -420,8 +325,9 @@ fn use_index(
 
 #[cfg(test)]
 mod tests {
+    use super::fit::{Misfit, same_type};
     use super::*;
-    use crate::stream::relation::ReplicaIdentity;
+    use crate::stream::relation::{Column, ReplicaIdentity};
 
     fn column(name: &str, type_oid: u32) -> Column {
         Column { name: name.into(), key: name == "id", type_oid, type_modifier: -1, type_name: None }

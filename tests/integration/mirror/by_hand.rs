@@ -25,6 +25,9 @@ pub async fn apply(
     let mut cut = round.cut;
     loop {
         if applier.is_none() {
+            // One after the other in another format, so that what one has begun the next goes on with.
+            world.binary = world.may_be_binary && !world.binary;
+            world.tally.binary += u64::from(world.binary);
             *applier = Some(open(world, plan, spread_from).await?);
         }
         let lanes = world.progress().await;
@@ -66,6 +69,7 @@ async fn open(world: &mut World, plan: &Plan, spread_from: usize) -> Result<Appl
             jobs: plan.lanes,
             spread_from,
             encoding: "UTF8".into(),
+            binary: world.binary,
             reporter: Reporter::default(),
         };
         let apart = setup.lanes.windows(2).any(|two| two[0] != two[1]);
@@ -85,8 +89,9 @@ async fn changes(world: &World, plan: &Plan) -> Vec<(Lsn, Bytes)> {
     let publication = if plan.via_root { "by_root" } else { "by_part" };
     let sql = format!(
         "SELECT lsn::text AS lsn, data FROM pg_catalog.pg_logical_slot_peek_binary_changes('{}', NULL, NULL, \
-         'proto_version', '1', 'publication_names', '{publication}')",
-        world.slot
+         'proto_version', '1', 'publication_names', '{publication}'{})",
+        world.slot,
+        if world.binary { ", 'binary', 'true'" } else { "" }
     );
     let rows = world.asks.query("reading changes", &sql).await.unwrap();
     let one = |row: &pg_migrator::pg::Row| {
@@ -138,6 +143,11 @@ impl Run {
             *applier = None;
             return Ok(());
         };
+        if let Err(ApplyError::Binary { .. }) = applied {
+            world.may_be_binary = false;
+            *applier = None;
+            return Ok(());
+        }
         let applied = applied.map_err(|e| format!("applying: {e}"))?;
         world.tally.serial += applied.serial;
         world.tally.truncates += applied.truncates;

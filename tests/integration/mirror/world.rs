@@ -39,6 +39,10 @@ pub struct World {
     pub tables: Vec<Table>,
     /// What was there after each transaction that committed, in order; the first before any.
     pub states: Vec<State>,
+    /// Whether values may come in binary format: the source can, and no column has been seen yet that cannot.
+    pub may_be_binary: bool,
+    /// Whether they do, for the applier that is open.
+    pub binary: bool,
     pub tally: Tally,
 }
 
@@ -69,6 +73,8 @@ pub struct Tally {
     pub cuts: u64,
     /// So that lanes stood apart.
     pub apart: u64,
+    /// Began to apply in binary format.
+    pub binary: u64,
 }
 
 impl World {
@@ -104,6 +110,8 @@ impl World {
             writers,
             tables: Vec::new(),
             states: Vec::new(),
+            may_be_binary: false,
+            binary: false,
             tally: Tally::default(),
         }
     }
@@ -191,6 +199,7 @@ impl World {
         let names: Vec<_> = self.tables.iter().map(|t| ("m".to_owned(), t.bare())).collect();
         suspend(&owner, NAME, &names).await.map_err(|e| e.to_string())?;
         let rows = self.rows(&self.asks).await;
+        self.may_be_binary = self.asks.version() >= 140_000;
         self.states = vec![State { xid: 0, rows }];
         Ok(())
     }

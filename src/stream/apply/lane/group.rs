@@ -34,13 +34,18 @@ impl<'a> Group<'a> {
     ) -> Result<(), ApplyError> {
         let prepared = self.lane.prepare(shape, render)?;
         let values = &prepared.statement.values;
-        extended::bind(&mut self.lane.out, &prepared.name, &vec![Format::Text; values.len()], |out| {
+        let datum = |value: &Value| match value {
+            Value::Old(i) => old.get(*i),
+            Value::New(i) => new.get(*i),
+        };
+        let format = |value| match datum(value) {
+            Some(Datum::Binary(_)) => Format::Binary,
+            _ => Format::Text,
+        };
+        let formats: Vec<Format> = values.iter().map(format).collect();
+        extended::bind(&mut self.lane.out, &prepared.name, &formats, |out| {
             for value in values {
-                let datum = match value {
-                    Value::Old(i) => old.get(*i),
-                    Value::New(i) => new.get(*i),
-                };
-                match datum.and_then(bytes_of) {
+                match datum(value).and_then(bytes_of) {
                     Some(bytes) => out.bytes(bytes)?,
                     None => out.null(),
                 }
