@@ -22,10 +22,12 @@ servers-all:
 	scripts/servers 10 11 12 13 14 15 16 17 18
 
 test: servers
+	scripts/settle --sweep
 	INSTA_UPDATE=no $(CARGO) test --locked --no-fail-fast
 	scripts/settle
 
 test-long: servers-all
+	scripts/settle --sweep
 	$(CARGO) test --locked --release --features long-tests --test long -- $(LONG)
 	scripts/settle
 
@@ -38,6 +40,7 @@ lint:
 	$(CARGO) test --locked --quiet --test house
 
 bench: servers
+	scripts/settle --sweep
 	$(CARGO) bench --locked
 	scripts/settle
 
