@@ -1,6 +1,6 @@
 //! Where an online migration stops for the operator: nothing is lost, and what to do next is said.
 
-use crate::harness::{Run, Running, assert_same_rows, migrator};
+use crate::harness::{Cluster, Options, Run, Running, assert_same_rows, migrator, online_cluster};
 use crate::live::{CAUGHT_UP, GOES_ON, Live};
 use crate::moves::eventually;
 
@@ -52,7 +52,10 @@ fn a_drain_that_takes_too_long_is_given_up_and_can_be_repeated() {
 
 #[test]
 fn a_slot_that_holds_too_much_is_given_up_during_the_stream() {
-    let live = Live::with(15, 15, TABLE);
+    // Its own source: what other tests write beside it would be held back too.
+    let source = Cluster::start(15, &Options::online(15));
+    let live = Live::on(&source, online_cluster(15));
+    live.source.psql(TABLE);
     let mut running = live.command().args(["--max-slot-wal", "20MB"]).spawn();
     running.wait_for(CAUGHT_UP);
     let held = live.target.hold("BEGIN; LOCK TABLE t");
@@ -70,8 +73,10 @@ fn a_slot_that_holds_too_much_is_given_up_during_the_stream() {
 
 #[test]
 fn a_slot_that_holds_too_much_is_given_up_during_the_copy() {
-    // Two servers: the slot waits for all transactions of its own.
-    let live = Live::with(15, 18, TABLE);
+    // Its own source: what other tests write beside it would be held back too. Two servers: the slot waits for all transactions of its own.
+    let source = Cluster::start(15, &Options::online(15));
+    let live = Live::on(&source, online_cluster(18));
+    live.source.psql(TABLE);
     // The copy's CREATE TABLE has to wait for the end of this one.
     let held = live.target.hold("BEGIN; CREATE TABLE t ()");
     let mut running = live.command().args(["--max-slot-wal", "20MB"]).spawn();
