@@ -207,7 +207,7 @@ impl Default for OnlineOptions {
             reconnect: Duration::from_secs(120),
             lanes: 0,
             binary: true,
-            apply_memory: 64 << 20,
+            apply_memory: 256 << 20,
         }
     }
 }

@@ -172,13 +172,13 @@ pub(crate) struct OnlineArgs {
     /// Stop the migration when its slot holds back more WAL than this on the source [default: no limit].
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_some_bytes)]
     pub(crate) max_slot_wal: Option<u64>,
-    /// Connections that apply changes to the target [default: by its processors, 4 at most].
+    /// Connections that apply changes to the target [default: by its processors, 4 at most, used while they pay].
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) apply_jobs: Option<u16>,
     /// Have changes sent in text format, whatever their types.
     #[arg(long)]
     pub(crate) no_binary: bool,
-    /// Memory that changes on their way to the target may take [default: 64MB].
+    /// Memory that changes on their way to the target may take [default: 256MB].
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_apply_memory)]
     pub(crate) apply_memory: Option<u64>,
     /// At cutover, stop writes on the source: read-only for new sessions, writing sessions ended.

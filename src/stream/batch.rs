@@ -1,7 +1,7 @@
 //! What is applied together: whole source transactions, or a piece of one that is too large for memory.
 //!
-//! Invariant: a batch without [`Batch::ends`] is followed by more of the same source transaction, and the target's transaction
-//! stays open until a batch that has it.
+//! Invariants: a batch without [`Batch::ends`] is followed by more of the same source transaction, and the target's transaction
+//! stays open until a batch that has it; a batch may be cut only where a source transaction ends.
 
 use std::sync::Arc;
 
@@ -21,6 +21,21 @@ pub struct Batch {
     pub transactions: u64,
     /// The memory its changes take, bytes.
     pub bytes: usize,
+    /// Where its transactions end, ascending; the last one is known by `ends`, and a transaction that changed nothing is not told.
+    pub seams: Vec<Seam>,
+}
+
+/// The end of a transaction inside a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seam {
+    /// Segments up to there, the one it ends in too.
+    pub segments: usize,
+    /// Changes of that one up to there.
+    pub in_last: usize,
+    /// Changes of all rows up to there.
+    pub changes: usize,
+    /// The transaction that ends.
+    pub commit: Commit,
 }
 
 /// Where a transaction ended.

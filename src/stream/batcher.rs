@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::batch::{Batch, Commit, Segment};
+use super::batch::{Batch, Commit, Seam, Segment};
 use super::change::{Change, ChangeKind};
 use super::message::{Begin, Message, Truncate};
 use super::net::fold;
@@ -100,6 +100,7 @@ pub struct Batcher {
     pending: Pending,
     open: Option<Open>,
     last_commit: Lsn,
+    collected: u64,
     /// The source has sent all that commits before it.
     quiet: Lsn,
     /// All before it was handed out.
@@ -121,6 +122,8 @@ struct Pending {
     transactions: u64,
     bytes: usize,
     changes: usize,
+    /// Where those of whole transactions end.
+    seams: Vec<(Mark, Commit)>,
 }
 
 #[derive(Debug)]
@@ -176,6 +179,7 @@ impl Batcher {
             pending: Pending::default(),
             open: None,
             last_commit: Lsn::ZERO,
+            collected: 0,
             quiet: Lsn::ZERO,
             settled: Progress::least(lanes),
         }
@@ -214,6 +218,11 @@ impl Batcher {
         !self.closed.is_empty()
             || self.pending.bytes >= self.limits.bytes
             || self.pending.changes >= self.limits.changes
+    }
+
+    /// Rows collected since the beginning.
+    pub fn collected(&self) -> u64 {
+        self.collected
     }
 
     /// Memory that what waits takes, bytes.
@@ -269,8 +278,12 @@ impl Batcher {
         self.last_commit = commit.commit_lsn;
         match open.fate {
             Fate::Collect => {
+                if open.collected {
+                    self.pending.transactions += 1;
+                    self.pending.bytes += size_of::<(Mark, Commit)>();
+                    self.pending.seams.push((self.pending.mark(), commit));
+                }
                 self.pending.ends = Some(commit);
-                self.pending.transactions += u64::from(open.collected);
                 Ok(None)
             }
             Fate::Late if !open.late.is_empty() => {
@@ -323,6 +336,7 @@ impl Batcher {
             Fate::Late => *open.late.entry(change.relation.oid).or_default() += 1,
             Fate::Collect => {
                 open.collected = true;
+                self.collected += 1;
                 self.pending.add(change);
             }
         }
@@ -461,8 +475,13 @@ impl Pending {
             ends: self.ends,
             transactions: self.transactions,
             bytes: self.bytes,
+            seams: self.seams.into_iter().map(seam).collect(),
         }
     }
+}
+
+fn seam((mark, commit): (Mark, Commit)) -> Seam {
+    Seam { segments: mark.pieces, in_last: mark.in_last, changes: mark.changes, commit }
 }
 
 impl ChangeKind {

@@ -12,6 +12,7 @@ use super::batch::Batch;
 use super::batcher::Limits;
 use super::error::StreamError;
 use super::intake::Intake;
+use super::pressure::Pressure;
 use super::receive::ChunkSource;
 use super::status::Order;
 use crate::lsn::Lsn;
@@ -36,12 +37,13 @@ pub(super) struct Decoding {
     pub(super) done: Source<()>,
     pub(super) orders: watch::Receiver<Order>,
     pub(super) limits: Limits,
+    pub(super) pressure: Pressure,
 }
 
 impl Decoding {
     /// Decodes until the chunks end, and hands over what is complete; a transaction that has not come whole is left out, or left
     /// unfinished, and so is one that is being read back when the stream is to stop. Ends early when nobody takes the batches.
-    pub(super) fn run(self, mut intake: Intake) -> Result<(), StreamError> {
+    pub(super) fn run(mut self, mut intake: Intake) -> Result<(), StreamError> {
         let mut free = AHEAD;
         let mut told = intake.batcher.settled();
         // Bytes of chunks that what is collected may keep in memory (a row is a slice of the chunk it came in), and those of
@@ -58,6 +60,7 @@ impl Decoding {
                 if batch.is_some() || settled > told {
                     free -= 1;
                     told = settled;
+                    self.pressure.handed(batch.as_ref().map_or(0, Batch::rows) as u64, batcher.collected());
                     if self.batches.send(Handed { batch, settled }).is_err() {
                         return Ok(());
                     }
@@ -68,17 +71,23 @@ impl Decoding {
                     kept = 0;
                 }
             }
+            let (collected, waits) = (batcher.collected(), batcher.has_ready());
             if full && free == 0 {
+                self.pressure.blocked();
                 if self.done.recv().is_err() {
                     return Ok(());
                 }
                 free += 1;
+                self.pressure.done(collected, waits);
                 continue;
             }
             if done {
                 select! {
                     recv(self.done) -> credit => match credit {
-                        Ok(()) => free += 1,
+                        Ok(()) => {
+                            free += 1;
+                            self.pressure.done(collected, waits);
+                        }
                         Err(_) => return Ok(()),
                     },
                     recv(self.chunks.source()) -> chunk => match chunk {
@@ -92,7 +101,10 @@ impl Decoding {
                 continue;
             }
             match self.done.try_recv() {
-                Ok(()) => free += 1,
+                Ok(()) => {
+                    free += 1;
+                    self.pressure.done(collected, waits);
+                }
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }

@@ -63,6 +63,36 @@ impl KeyShape {
     }
 }
 
+/// Puts rows in the order of their keys, by the first bytes of the values: the index's own order for fixed-width binary values (negative
+/// numbers come after the others), near it for most text. Nothing but speed depends on it.
+pub fn in_order<T>(rows: &mut Vec<T>, shape: &KeyShape, row: impl Fn(&T) -> &Tuple) {
+    let mut scratch = Vec::new();
+    let mut first = |each: &T| shape.key(row(each), &mut scratch).map_or(0, first_bytes);
+    if rows.is_sorted_by_key(&mut first) {
+        return;
+    }
+    let mut keyed: Vec<(u128, T)> = rows.drain(..).map(|each| (first(&each), each)).collect();
+    keyed.sort_by_key(|(key, _)| *key);
+    rows.extend(keyed.into_iter().map(|(_, each)| each));
+}
+
+/// The first sixteen bytes of a key's values, one after the other, as a number.
+fn first_bytes(key: &[u8]) -> u128 {
+    let mut bytes = [0; 16];
+    let (mut filled, mut at) = (0, 0);
+    while filled < bytes.len()
+        && let Some(end) = end_of(key, at)
+    {
+        let value = key.get(at + 5..end).unwrap_or_default();
+        for (to, from) in bytes[filled..].iter_mut().zip(value) {
+            *to = *from;
+        }
+        filled += value.len();
+        at = end;
+    }
+    u128::from_be_bytes(bytes)
+}
+
 /// Where the value that begins at `at` ends.
 fn end_of(bytes: &[u8], at: usize) -> Option<usize> {
     Some(match bytes.get(at)? {
@@ -136,5 +166,29 @@ impl Keys {
             slots[slot] = number as u32 + 1;
         }
         self.slots = slots;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_in_the_order_of_their_keys() {
+        let row =
+            |a: i32, b: &[u8]| Tuple::of([Datum::Null, Datum::Binary(&a.to_be_bytes()), Datum::Text(b)]);
+        let shape = KeyShape { before: 1, columns: vec![true, true], together: true };
+        let sorted = [row(1, b"a"), row(1, b"b"), row(2, b""), row(2, b"a"), row(300, b"")];
+        let mut rows = vec![&sorted[3], &sorted[0], &sorted[4], &sorted[2], &sorted[1]];
+        in_order(&mut rows, &shape, |row| row);
+        assert!(rows.into_iter().eq(&sorted));
+        let long = |last: u8| [&[b'x'; 20][..], &[last]].concat();
+        let (one, two) = (row(1, &long(1)), row(1, &long(2)));
+        let mut alike = vec![two.clone(), one.clone()];
+        in_order(&mut alike, &shape, |row| row);
+        assert_eq!(alike, [two, one], "beyond the first bytes, as they came");
+        let mut strange = vec![row(3, b"c"), Tuple::of([Datum::Null]), row(2, b"b")];
+        in_order(&mut strange, &shape, |row| row);
+        assert_eq!(strange, [Tuple::of([Datum::Null]), row(2, b"b"), row(3, b"c")]);
     }
 }

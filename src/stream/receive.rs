@@ -23,12 +23,12 @@ use crate::pg::{Aside, SqlError, Wire};
 /// Largest run of frames passed on at once, bytes; a single frame may be larger.
 const CHUNK: usize = 256 * 1024;
 /// Room to read into before more is made.
-const SPARE: usize = 32 * 1024;
+const SPARE: usize = FEW;
 /// Chunks in the channel, however small.
 const CHUNKS: usize = 1024;
 /// A read that brings less than this is followed by a pause.
-const FEW: usize = 8 * 1024;
-const GATHER: Duration = Duration::from_micros(500);
+const FEW: usize = 64 * 1024;
+const GATHER: Duration = Duration::from_millis(1);
 /// Unprompted feedback while there is room, and while there is none: then the source's questions are not read.
 const QUIET: Duration = Duration::from_secs(1);
 const FULL: Duration = Duration::from_millis(200);

@@ -10,6 +10,7 @@
 //! complete before it is applied first where that is possible. Dropping the future ends all of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channel};
@@ -21,6 +22,7 @@ use super::decoding::{AHEAD, Decoding, Handed};
 use super::error::StreamError;
 use super::in_progress::InProgress;
 use super::intake::Intake;
+use super::pressure::Pressure;
 use super::receive::channel;
 use super::receiving::{Beginning, Receiving};
 use super::status::{Order, Status};
@@ -36,7 +38,7 @@ const FLUSH: Duration = Duration::from_millis(500);
 /// Changes of a batch from which on more than one lane is worth the second round trip that it costs.
 const SPREAD_FROM: usize = 500;
 /// Changes in one batch.
-const CHANGES: usize = 50_000;
+const CHANGES: usize = 200_000;
 
 /// What the stream works with.
 #[derive(Clone, Debug)]
@@ -106,7 +108,9 @@ pub async fn run(
     let batcher = Batcher::new(&input.lanes, limits, input.relations);
     let in_progress = InProgress::new(quarter, std::env::temp_dir());
     let intake = Intake::new(batcher, in_progress, Arc::clone(&status));
-    let decoding = Decoding { chunks: chunk_source, batches, done: credits, orders, limits };
+    let pressure = Pressure::default();
+    let pressed = pressure.flag();
+    let decoding = Decoding { chunks: chunk_source, batches, done: credits, orders, limits, pressure };
     std::thread::Builder::new()
         .name("decode".to_owned())
         .spawn(move || {
@@ -116,6 +120,7 @@ pub async fn run(
         .map_err(|e| StreamError::Thread(format!("cannot start a thread: {e}")))?;
     let mut applying = Applying {
         applier,
+        pressed,
         status: Arc::clone(&status),
         flushed,
         last_flush: Instant::now(),
@@ -148,6 +153,8 @@ pub async fn run(
 /// The applier's task.
 struct Applying {
     applier: Applier,
+    /// More lanes than one pay.
+    pressed: Arc<AtomicBool>,
     status: Arc<Status>,
     flushed: Arc<Notify>,
     last_flush: Instant,
@@ -190,6 +197,7 @@ impl Applying {
                 self.flush().await?;
             }
             durable = ends && (last || self.last_flush.elapsed() >= FLUSH);
+            self.applier.press(self.pressed.load(Ordering::Relaxed));
             let applied = self.applier.apply(batch, durable).await?;
             self.count(applied, ends);
             if !ends {

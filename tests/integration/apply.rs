@@ -82,6 +82,37 @@ async fn a_unique_swap_is_replayed_in_order() {
 }
 
 #[tokio::test]
+async fn what_the_target_refuses_is_halved_until_it_is_small() {
+    for majors in PAIRS {
+        let mut pair = Pair::new(
+            majors,
+            "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE); CREATE TABLE other (id int PRIMARY KEY); \
+             INSERT INTO t VALUES (1, 1), (2, 2)",
+        )
+        .await;
+        let many = |from: u32| {
+            format!(
+                "DO $$ BEGIN FOR i IN {from}..{from} + 999 LOOP INSERT INTO t VALUES (i, i); COMMIT; END LOOP; END $$"
+            )
+        };
+        pair.source.psql(&many(1000));
+        pair.source.psql("BEGIN; UPDATE t SET u = 0 WHERE id = 1; UPDATE t SET u = 1 WHERE id = 2; UPDATE t SET u = 2 WHERE id = 1; COMMIT");
+        pair.source.psql(&many(2000));
+        pair.source.psql("TRUNCATE other");
+        let applied = pair.sync().await.unwrap();
+        assert_eq!((applied.inserts, applied.updates, applied.truncates), (2000, 3, 1));
+        assert_eq!(applied.serial, 1, "only the part with the swap");
+        pair.assert_same();
+        // What was taken is committed: a half, a quarter and so on, and never a transaction in part.
+        let parts: u32 = pair.target.psql("SELECT count(DISTINCT xmin::text) FROM t").trim().parse().unwrap();
+        assert!((4..40).contains(&parts), "{parts}");
+        let applied = pair.go("UPDATE t SET u = u + 100000").await;
+        assert_eq!((applied.updates, applied.serial), (2002, 0));
+        pair.assert_same();
+    }
+}
+
+#[tokio::test]
 async fn deferrable_constraints_and_key_circles() {
     for majors in PAIRS {
         let mut pair = Pair::new(

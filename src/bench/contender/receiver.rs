@@ -22,7 +22,7 @@ const WHAT: &str = "receiving changes";
 /// Positions are asked for this often.
 const ASK: Duration = Duration::from_millis(20);
 /// Room to read into before more is made.
-const SPARE: usize = 32 * 1024;
+const SPARE: usize = 64 * 1024;
 /// Microseconds from 1970-01-01 to 2000-01-01.
 const EPOCH: i64 = 946_684_800_000_000;
 

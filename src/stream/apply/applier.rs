@@ -1,8 +1,9 @@
 //! The applier: a batch becomes one transaction of the target, or a piece of one.
 //!
 //! A batch that is a transaction of its own is sent whole, COMMIT included, and only then are the answers read: one round trip. Where
-//! anything in it fails, the server has rolled all of it back, and the batch is done again with care: a savepoint before
-//! each segment, and a segment that fails is replayed change by change, in the source's order, which is always right.
+//! anything in it fails, the server has rolled all of it back, and the batch is halved where a source transaction ends; what is small, or one
+//! transaction, is done again with care: a savepoint before each segment, and a segment that fails is replayed change by change, in the
+//! source's order, which is always right.
 //! Invariant: the lane's LSN is in the same transaction as the changes it speaks of.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -21,6 +22,19 @@ use crate::stream::batch::{Batch, Commit, Segment};
 use crate::stream::change::ChangeKind;
 use crate::stream::relation::{Relation, ReplicaIdentity};
 
+/// Rows from which on a batch that the target refuses is halved; fewer are soon applied one by one.
+const SMALL: usize = 200;
+
+/// How the target took a batch.
+enum Taken {
+    /// As it was.
+    Whole,
+    /// Segment by segment.
+    WithCare,
+    /// Not at all: it is to be halved.
+    Not,
+}
+
 /// The sessions that apply, and what they know of the target's tables.
 #[derive(Debug)]
 pub struct Applier {
@@ -34,9 +48,14 @@ pub struct Applier {
     open: bool,
     /// Something is committed that may not be flushed.
     dirty: bool,
+    /// Rows that are tried at once.
+    bite: usize,
+    /// Lanes are used only where they pay: their number was not asked for.
+    pub(super) sparing: bool,
+    pub(super) pressed: bool,
     usable: bool,
-    missing: BTreeMap<String, Missing>,
-    warned: HashSet<(String, Kind)>,
+    pub(super) missing: BTreeMap<String, Missing>,
+    pub(super) warned: HashSet<(String, Kind)>,
 }
 
 impl Applier {
@@ -52,7 +71,8 @@ impl Applier {
             lane.close().await;
             return Err(ApplyError::Moved);
         }
-        if setup.jobs == 0 {
+        let sparing = setup.jobs == 0;
+        if sparing {
             setup.jobs = jobs::default_jobs(lane.wire()).await?;
         }
         let routes = spread::begin(&mut lane, &mut setup).await?;
@@ -73,10 +93,18 @@ impl Applier {
             routes,
             open: false,
             dirty: false,
+            bite: usize::MAX,
+            sparing,
+            pressed: false,
             usable: true,
             missing: BTreeMap::new(),
             warned: HashSet::new(),
         })
+    }
+
+    /// Whether more lanes than one pay just now. Heeded where nobody has said how many there shall be.
+    pub fn press(&mut self, pressed: bool) {
+        self.pressed = pressed;
     }
 
     /// Applies a batch. With [`Batch::ends`] the target's transaction commits, and if `durable` everything so far is flushed
@@ -91,7 +119,7 @@ impl Applier {
         }
         let mut applied = Applied::default();
         count(&batch, &mut applied);
-        match self.run(&batch, durable, &mut applied).await {
+        match self.run_all(batch, durable, &mut applied).await {
             Ok(()) => {
                 applied.missing = self.note_missing();
                 self.usable = true;
@@ -150,7 +178,44 @@ impl Applier {
         Ok(())
     }
 
-    async fn run(&mut self, batch: &Batch, durable: bool, applied: &mut Applied) -> Result<(), ApplyError> {
+    /// Applies a batch, in parts where the target does not take it as it is: what it refuses is halved until it is small, and only that
+    /// is applied change by change. Each part that it takes doubles what is tried at once.
+    async fn run_all(
+        &mut self,
+        batch: Batch,
+        durable: bool,
+        applied: &mut Applied,
+    ) -> Result<(), ApplyError> {
+        let mut left = vec![batch];
+        while let Some(mut part) = left.pop() {
+            let last = left.is_empty();
+            if part.rows() > self.bite.max(SMALL) && !self.open && self.is_level() {
+                match part.halves() {
+                    Ok((first, second)) => {
+                        left.extend([second, first]);
+                        continue;
+                    }
+                    Err(one) => part = *one,
+                }
+            }
+            match self.run(&part, durable && last, applied).await? {
+                Taken::Whole => self.bite = self.bite.saturating_mul(2),
+                Taken::WithCare => {}
+                Taken::Not => {
+                    self.bite = part.rows() / 2;
+                    left.push(part);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn run(
+        &mut self,
+        batch: &Batch,
+        durable: bool,
+        applied: &mut Applied,
+    ) -> Result<Taken, ApplyError> {
         self.map(batch).await?;
         let fresh = !self.open;
         if fresh && !self.is_level() {
@@ -163,7 +228,7 @@ impl Applier {
                     self.routes.clear();
                     self.targets = Targets::default();
                 }
-                return Ok(());
+                return Ok(Taken::WithCare);
             }
         }
         if fresh
@@ -177,11 +242,15 @@ impl Applier {
             match failure {
                 None => {
                     self.dirty = !durable;
-                    return Ok(());
+                    return Ok(Taken::Whole);
                 }
                 Some(failure) => {
-                    tracing::debug!(error = %failure.error, "the batch is applied again with care");
                     self.roll_back().await?;
+                    if batch.rows() > SMALL && batch.seams.len() > 1 && self.is_level() {
+                        tracing::debug!(error = %failure.error, rows = batch.rows(), "the batch is halved");
+                        return Ok(Taken::Not);
+                    }
+                    tracing::debug!(error = %failure.error, "the batch is applied again with care");
                 }
             }
         }
@@ -201,7 +270,7 @@ impl Applier {
                     tokio::time::sleep(PAUSE * 2u32.pow(tries)).await;
                     tries += 1;
                 }
-                other => return other,
+                other => return other.map(|()| Taken::WithCare),
             }
         }
     }
@@ -391,41 +460,6 @@ impl Applier {
             self.advance(ends, having.iter().copied());
         }
         Ok(())
-    }
-
-    /// Counts the changes that found no row; the first of a table and kind is told.
-    fn note_missing(&mut self) -> Vec<Missing> {
-        let mut found: BTreeMap<String, Missing> = BTreeMap::new();
-        for lane in &mut self.lanes {
-            for (target, kind, rows) in lane.take_missing() {
-                if lane.enforced && kind == Kind::Delete && !target.parents.is_empty() {
-                    continue; // gone with the row it referred to, by ON DELETE CASCADE
-                }
-                let relation = target.relation.identity_name();
-                let new = Missing { relation: relation.clone(), updates: 0, deletes: 0 };
-                let missing = found.entry(relation).or_insert(new);
-                match kind {
-                    Kind::Update => missing.updates += rows,
-                    _ => missing.deletes += rows,
-                }
-            }
-        }
-        for missing in found.values() {
-            let new = Missing { relation: missing.relation.clone(), updates: 0, deletes: 0 };
-            let all = self.missing.entry(missing.relation.clone()).or_insert(new);
-            all.updates += missing.updates;
-            all.deletes += missing.deletes;
-            for (kind, rows) in [(Kind::Update, missing.updates), (Kind::Delete, missing.deletes)] {
-                if rows > 0 && self.warned.insert((missing.relation.clone(), kind)) {
-                    let message = format!(
-                        "{rows} rows that the source {} are not on the target; more of them are counted, and told at the end",
-                        if kind == Kind::Update { "updated" } else { "deleted" }
-                    );
-                    self.setup.reporter.emit(Event::Warning { object: missing.relation.clone(), message });
-                }
-            }
-        }
-        found.into_values().collect()
     }
 }
 

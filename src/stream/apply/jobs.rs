@@ -1,6 +1,7 @@
 //! How many lanes the target is worth, where nobody has said.
 //!
-//! Invariant: at least one; more than the processors that the target is known to have only where they are not known.
+//! They are used where they pay (`crate::stream::pressure`). Invariant: at least one; more than the processors that the target is known to
+//! have only where they are not known.
 
 use bytes::Bytes;
 

@@ -24,6 +24,7 @@ mod spread;
 mod statement;
 mod suspend;
 mod target_relation;
+mod unfound;
 
 pub use applier::Applier;
 pub use error::ApplyError;

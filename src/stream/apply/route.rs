@@ -167,7 +167,11 @@ fn segment_parts(segment: &Segment, targets: &Targets, lanes: usize) -> Option<P
         for row in inserts {
             nets[lane(row)?].2.push(row.clone());
         }
-        for (part, (deletes, updates, inserts)) in parts.iter_mut().zip(nets) {
+        for (number, (part, (mut deletes, mut updates, inserts))) in parts.iter_mut().zip(nets).enumerate() {
+            // In the order of their keys, but each lane begins elsewhere: lanes are not to meet on the same pages all the way.
+            let (at, to) = (deletes.len() * number / lanes, updates.len() * number / lanes);
+            deletes.rotate_left(at);
+            updates.rotate_left(to);
             if !(deletes.is_empty() && updates.is_empty() && inserts.is_empty()) {
                 let net = Net::Rows { deletes, updates, inserts };
                 part.push(RelationNet { relation: Arc::clone(relation), net });

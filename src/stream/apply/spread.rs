@@ -31,13 +31,13 @@ impl Applier {
 
     /// The parts of a batch that is a transaction of its own, where it is to be spread.
     pub(super) fn parts(&self, batch: &Batch) -> Option<Vec<route::Parts>> {
-        let count = |segment: &Segment| match segment {
-            Segment::Rows { changes, .. } => changes.len(),
-            Segment::Truncate { .. } => 0,
-        };
-        let changes: usize = batch.segments.iter().map(count).sum();
+        let changes = batch.rows();
         let enforced = self.lanes.iter().any(|lane| lane.enforced);
-        if self.lanes.len() < 2 || enforced || changes < self.setup.spread_from {
+        if self.lanes.len() < 2
+            || enforced
+            || changes < self.setup.spread_from
+            || self.sparing && !self.pressed
+        {
             return None;
         }
         let parts = route::parts(batch, &self.targets, self.lanes.len())?;
