@@ -292,7 +292,8 @@ impl Receiver {
                         None => {}
                     }
                 }
-                self.wire.fill_sparingly(SPARE).await.ok()?;
+                // In the middle of a transaction it hears us only when it has sent all of that.
+                gather(self.wire.fill_sparingly(SPARE).await.ok()?);
             }
         };
         // The positions are with the source already; a walsender that is busy sending notices the end of the connection instead.

@@ -176,7 +176,9 @@ fn a_folder_without_room_stops_the_stream_and_loses_nothing() {
     let source = source(18);
     let live = Live::on(&source, online_cluster(18));
     live.source.psql(TABLES);
-    let mut running = live.command().env("TMPDIR", "/no/such/folder").spawn();
+    // A quarter of it is for transactions in progress.
+    let little = live.command().args(["--apply-memory", "16MB"]);
+    let mut running = little.env("TMPDIR", "/no/such/folder").spawn();
     running.wait_for(STREAMS);
     live.source.psql("INSERT INTO small VALUES (1)");
     // More than is kept in memory.
