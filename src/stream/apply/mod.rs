@@ -13,6 +13,8 @@ mod encode;
 mod error;
 mod jobs;
 mod lane;
+#[doc(hidden)]
+pub mod measured;
 mod order;
 mod route;
 mod rows;
