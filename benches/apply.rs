@@ -15,14 +15,16 @@ use pg_migrator::stream::{Batch, Change, ChangeKind, Column, Relation, ReplicaId
 const ROWS: usize = 2000;
 /// Changes of a batch.
 const CHANGES: usize = 50_000;
-/// What a text may hold that COPY or an array must escape, now and then.
-const TEXT: &[u8] = b"some text, with \\ and \"quotes\"";
+/// What a text mostly is, and what COPY or an array must escape, now and then.
+const TEXT: &[u8] = b"some text, with nothing unusual";
+const MARKED: &[u8] = b"some text, with \\ and \"quotes\"";
 
 /// Rows of a key and texts.
 fn texts(columns: usize) -> Vec<Tuple> {
     let row = |n: usize| {
         let key = n.to_string();
-        Tuple::of((0..columns).map(|i| if i == 0 { Datum::Text(key.as_bytes()) } else { Datum::Text(TEXT) }))
+        let text = if n % 8 == 0 { MARKED } else { TEXT };
+        Tuple::of((0..columns).map(|i| if i == 0 { Datum::Text(key.as_bytes()) } else { Datum::Text(text) }))
     };
     (0..ROWS).map(row).collect()
 }

@@ -12,6 +12,9 @@ use crate::schema::quote::quote_literal;
 /// `server_version_num` from which on pgoutput takes the option `binary`.
 const SINCE: u32 = 140_000;
 
+/// Types below this OID are the same on every server (`FirstGenbkiObjectId` in `transam.h`).
+pub(super) const FIRST_UNPINNED: u32 = 10_000;
+
 /// The OIDs (`pg_type.dat`): boolean, bytea, "char", name, integers, text, oid, json, geometric types, network addresses, floats, money, bpchar, varchar, date,
 /// times, interval, bit strings, numeric, uuid, pg_lsn, tsvector, jsonb, jsonpath, ranges, multiranges.
 const SAFE: [u32; 53] = [

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Ledger, assert_same_rows, migrator};
+use crate::harness::{Ledger, Running, assert_same_rows, migrator};
 use crate::live::{CAUGHT_UP, GOES_ON, Live};
 use crate::moves::eventually;
 use crate::trials::{every_type, fenced, ledger};
@@ -161,6 +161,25 @@ fn options(live: &Live) -> String {
     )
 }
 
+#[track_caller]
+fn comes_in_binary(live: &Live) {
+    eventually(|| options(live), |o| o.contains("binary"), "never in binary format");
+}
+
+#[track_caller]
+fn comes_in_text(live: &Live) {
+    eventually(|| options(live), |o| !o.is_empty() && !o.contains("binary"), "never in text format");
+}
+
+/// The migration goes on in text format, to its end.
+#[track_caller]
+fn ends_in_text(live: &Live, running: Running) {
+    live.drained();
+    comes_in_text(live);
+    live.cut_over(running);
+    assert_same_rows(&live.source, &live.target);
+}
+
 #[test]
 fn values_come_in_binary_format_where_that_suits_until_a_column_comes_that_it_does_not() {
     let live = Live::with(
@@ -171,7 +190,7 @@ fn values_come_in_binary_format_where_that_suits_until_a_column_comes_that_it_do
          INSERT INTO t SELECT i, i / 7.0, now(), 'fine', i, to_jsonb(i), NULL FROM generate_series(1, 100) i",
     );
     let running = live.start();
-    eventually(|| options(&live), |o| o.contains("binary"), "never in binary format");
+    comes_in_binary(&live);
     live.source.psql(
         "UPDATE t SET n = n * 2, m = 'so so', at = 'infinity', o = 'o' WHERE id < 50; DELETE FROM t WHERE id > 90; \
          UPDATE t SET id = -id WHERE id % 10 = 3; INSERT INTO t SELECT i FROM generate_series(200, 300) i",
@@ -182,10 +201,7 @@ fn values_come_in_binary_format_where_that_suits_until_a_column_comes_that_it_do
         side.psql("ALTER TABLE t ADD more int[]");
     }
     live.source.psql("UPDATE t SET o = 'more', more = ARRAY[id, NULL] WHERE id % 2 = 0");
-    live.drained();
-    eventually(|| options(&live), |o| !o.is_empty() && !o.contains("binary"), "never in text format");
-    live.cut_over(running);
-    assert_same_rows(&live.source, &live.target);
+    ends_in_text(&live, running);
 }
 
 #[test]
@@ -193,16 +209,13 @@ fn the_source_itself_gives_up_on_a_binary_format_and_the_stream_goes_on_in_text(
     let live =
         Live::with(14, 18, "CREATE TABLE t (id int PRIMARY KEY, o text); INSERT INTO t VALUES (1, 'one')");
     let running = live.start();
-    eventually(|| options(&live), |o| o.contains("binary"), "never in binary format");
+    comes_in_binary(&live);
     for side in [&live.target, &live.source] {
         side.psql("ALTER TABLE t ADD more aclitem[]");
     }
     live.source
         .psql("INSERT INTO t VALUES (2, 'two', ARRAY['=r/postgres'::aclitem]); UPDATE t SET o = 'changed'");
-    live.drained();
-    eventually(|| options(&live), |o| !o.is_empty() && !o.contains("binary"), "never in text format");
-    live.cut_over(running);
-    assert_same_rows(&live.source, &live.target);
+    ends_in_text(&live, running);
 }
 
 #[test]
@@ -210,7 +223,7 @@ fn values_come_in_text_format_where_that_is_asked_for() {
     let live = Live::with(17, 18, "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)");
     let mut running = live.command().args(["--no-binary", "--apply-memory", "4MB"]).spawn();
     running.wait_for(crate::live::STREAMS);
-    eventually(|| options(&live), |o| !o.is_empty() && !o.contains("binary"), "never in text format");
+    comes_in_text(&live);
     live.source.psql("INSERT INTO t SELECT generate_series(2, 1000)");
     live.cut_over(running);
     assert_same_rows(&live.source, &live.target);

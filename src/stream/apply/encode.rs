@@ -17,6 +17,9 @@ pub(super) fn copy_value(out: &mut BytesMut, value: Option<&[u8]>) {
         return;
     };
     let mut rest = value;
+    if has_none(value, |b| matches!(b, b'\\' | b'\n' | b'\r' | b'\t')) {
+        return out.put_slice(value);
+    }
     while let Some(at) = rest.iter().position(|b| matches!(b, b'\\' | b'\n' | b'\r' | b'\t')) {
         out.put_slice(&rest[..at]);
         out.put_u8(b'\\');
@@ -60,13 +63,24 @@ pub(super) fn literal_element(out: &mut BytesMut, value: Option<&[u8]>) {
         return;
     };
     out.put_u8(b'"');
+    let marks = |b| matches!(b, b'"' | b'\\');
+    if has_none(value, marks) {
+        out.put_slice(value);
+        out.put_u8(b'"');
+        return;
+    }
     for byte in value {
-        if matches!(byte, b'"' | b'\\') {
+        if marks(*byte) {
             out.put_u8(b'\\');
         }
         out.put_u8(*byte);
     }
     out.put_u8(b'"');
+}
+
+/// Most values have none of such bytes. All are looked at, whatever is found: so the compiler does it many at a time.
+fn has_none(bytes: &[u8], such: impl Fn(u8) -> bool) -> bool {
+    !bytes.iter().fold(false, |any, b| any | such(*b))
 }
 
 #[cfg(test)]

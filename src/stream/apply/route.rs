@@ -23,11 +23,11 @@ pub(super) type Parts = Vec<Vec<RelationNet>>;
 
 /// Types of which equal values have equal bytes, in text and whatever the settings: boolean, bytea, name, integers, text, oid, date, time, timestamps,
 /// uuid. (Not numeric: 1.0 equals 1.00.) Text counts only under a deterministic collation.
-const EXACT: &str = "16, 17, 19, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114, 1184, 2950";
+const EXACT: [u32; 14] = [16, 17, 19, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114, 1184, 2950];
 
 /// Those of them that lanes are told by: in either format, text or binary, [`Teller`] reads the same of a value. What was spread in one format may
 /// have to be told again in the other.
-const TOLD: &str = "19, 20, 21, 23, 25, 26, 1043, 2950";
+const TOLD: [u32; 8] = [19, 20, 21, 23, 25, 26, 1043, 2950];
 
 /// Tells the lane of a row by the columns of its identity that are of the types in [`TOLD`].
 struct Teller {
@@ -38,8 +38,8 @@ struct Teller {
 
 impl Teller {
     fn of(relation: &Relation) -> Teller {
-        let told = |oid: u32| matches!(oid, 19 | 20 | 21 | 23 | 25 | 26 | 1043 | 2950);
-        let columns = relation.columns.iter().enumerate().filter(|(_, c)| c.key && told(c.type_oid));
+        let columns = relation.columns.iter().enumerate();
+        let columns = columns.filter(|(_, c)| c.key && TOLD.contains(&c.type_oid));
         Teller { columns: columns.map(|(i, c)| (i, c.type_oid)).collect(), scratch: Vec::new() }
     }
 
@@ -107,13 +107,19 @@ pub(super) async fn goes_apart(wire: &mut Wire, target: &TargetRelation) -> Resu
              GROUP BY relid HAVING pg_catalog.count(*) > 1) \
          AND NOT EXISTS (SELECT FROM tree JOIN pg_catalog.pg_index i ON i.indrelid = relid AND i.indisunique, \
              pg_catalog.unnest(i.indcollation) AS k JOIN pg_catalog.pg_collation c ON c.oid = k WHERE NOT c.collisdeterministic) \
-         AND (SELECT pg_catalog.bool_and(a.atttypid IN ({EXACT})) AND pg_catalog.bool_or(a.atttypid IN ({TOLD})) FROM pg_catalog.pg_attribute a \
+         AND (SELECT pg_catalog.bool_and(a.atttypid IN ({exact})) AND pg_catalog.bool_or(a.atttypid IN ({told})) FROM pg_catalog.pg_attribute a \
              WHERE a.attrelid = {oid} AND a.attname IN ({names}) AND NOT a.attisdropped)",
         oid = target.oid,
+        exact = listed(&EXACT),
+        told = listed(&TOLD),
         names = names.join(", ")
     );
     let rows = wire.rows("reading what keeps a table's rows together", &sql).await?;
     Ok(rows.first().and_then(|row| row.first()?.as_deref()) == Some(b"t"))
+}
+
+fn listed(oids: &[u32]) -> String {
+    oids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The lane of a relation that stays whole.

@@ -38,24 +38,22 @@ pub(super) fn copy_line(
     columns: &[Option<TargetColumn>],
     row: &Tuple,
 ) -> Result<(), Unsendable> {
-    let mut values = row.iter();
     let mut first = true;
-    for column in columns {
-        let value = match values.next().ok_or(COLUMNS)? {
+    each_value(columns, row, |value| {
+        let value = match value {
             Datum::Null => None,
             Datum::Text(bytes) => Some(bytes),
             Datum::Unchanged => return Err(LACKS),
             Datum::Binary(_) => return Err(FORMAT),
         };
-        if column.is_some() {
-            if !std::mem::take(&mut first) {
-                out.put_u8(b'\t');
-            }
-            encode::copy_value(out, value);
+        if !std::mem::take(&mut first) {
+            out.put_u8(b'\t');
         }
-    }
+        encode::copy_value(out, value);
+        Ok(())
+    })?;
     out.put_u8(b'\n');
-    if values.next().is_some() { Err(COLUMNS) } else { Ok(()) }
+    Ok(())
 }
 
 /// Appends a whole row as a tuple of COPY's binary format.
@@ -64,18 +62,30 @@ pub(super) fn copy_tuple(
     columns: &[Option<TargetColumn>],
     row: &Tuple,
 ) -> Result<(), Unsendable> {
-    let mut values = row.iter();
     let count = columns.iter().flatten().count();
     out.put_i16(i16::try_from(count).map_err(|_| TooLong)?);
-    for column in columns {
-        let value = match values.next().ok_or(COLUMNS)? {
+    each_value(columns, row, |value| {
+        let value = match value {
             Datum::Null => None,
             Datum::Binary(bytes) => Some(bytes),
             Datum::Unchanged => return Err(LACKS),
             Datum::Text(_) => return Err(FORMAT),
         };
+        Ok(encode::counted(out, value)?)
+    })
+}
+
+/// Calls `put` for each value of a whole row whose column the target has.
+fn each_value(
+    columns: &[Option<TargetColumn>],
+    row: &Tuple,
+    mut put: impl FnMut(Datum<'_>) -> Result<(), Unsendable>,
+) -> Result<(), Unsendable> {
+    let mut values = row.iter();
+    for column in columns {
+        let value = values.next().ok_or(COLUMNS)?;
         if column.is_some() {
-            encode::counted(out, value)?;
+            put(value)?;
         }
     }
     if values.next().is_some() { Err(COLUMNS) } else { Ok(()) }

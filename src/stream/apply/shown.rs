@@ -3,6 +3,7 @@
 //! Pure. Invariant: whatever the bytes are, there is a text, and it is short.
 
 use super::target_relation::TargetRelation;
+use crate::stream::binary::FIRST_UNPINNED;
 use crate::stream::change::{Change, ChangeKind};
 use crate::stream::tuple::Datum;
 
@@ -56,7 +57,7 @@ fn binary(type_oid: u32, bytes: &[u8]) -> String {
         (19 | 25 | 114 | 1042 | 1043, _) => Some(String::from_utf8_lossy(bytes).into_owned()),
         (2950, 16) => Some(uuid(bytes)),
         // An enum's label, by an OID of the source's own.
-        (oid, _) if oid >= 10_000 => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        (oid, _) if oid >= FIRST_UNPINNED => std::str::from_utf8(bytes).ok().map(str::to_owned),
         _ => None,
     };
     known.unwrap_or_else(|| format!("\\x{}", hex(bytes)))

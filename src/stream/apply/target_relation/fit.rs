@@ -7,11 +7,8 @@ use std::collections::HashSet;
 use super::{Found, Pass, TargetColumn, Unfit, field};
 use crate::pg::{SqlError, Wire};
 use crate::schema::quote::quote_ident;
-use crate::stream::binary;
+use crate::stream::binary::{self, FIRST_UNPINNED};
 use crate::stream::relation::{Column, Relation};
-
-/// Types below this OID are the same on every server (`FirstGenbkiObjectId`).
-const FIRST_UNPINNED: u32 = 10_000;
 
 /// A column that keeps the two tables apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
