@@ -3,7 +3,7 @@
 use super::arena::Arena;
 use super::backlog::{Slot, Stage};
 use super::contender::receiver::Survey;
-use super::contender::{Course, Drained, Name, migrator, receiver, subscription};
+use super::contender::{Course, Drained, Name, copy_alone, migrator, receiver, subscription};
 use super::report::{ContenderReport, Run, Size, WorkloadReport};
 use super::workload::{SCHEMA, Workload};
 use super::{Asked, BenchError, note};
@@ -39,6 +39,8 @@ pub(super) async fn run(
     }
     note(reporter, format!("{name}: making the backlog"));
     let end = stage.load(&plan).await?;
+    let alone = workload.only_inserts().then_some(Name::CopyAlone);
+    let names = Name::APPLY.into_iter().chain(alone);
     let mut contest = Contest {
         arena,
         stage: &stage,
@@ -48,10 +50,13 @@ pub(super) async fn run(
         end,
         survey: Survey::default(),
         first: slots.iter().map(|(_, slot)| slot.from).min().unwrap_or_default(),
-        reports: Name::APPLY.map(|name| ContenderReport { name, runs: Vec::new(), skipped: None }).to_vec(),
+        reports: names.map(|name| ContenderReport { name, runs: Vec::new(), skipped: None }).collect(),
     };
     for (contender, slot) in &slots {
         contest.run(*contender, slot, reporter).await?;
+        if *contender == Name::Migrator && workload.only_inserts() {
+            contest.run(Name::CopyAlone, slot, reporter).await?;
+        }
         arena.premises.drop_slot(&stage.source, &slot.name).await?;
     }
     let (size, contenders) = (contest.size(), contest.reports);
@@ -150,6 +155,7 @@ impl Contest<'_> {
                 premises.forget_subscription(&course.name);
                 Ok(drained)
             }
+            Name::CopyAlone => Ok(Ok(copy_alone::drain(course).await?)),
             _ => Ok(Ok(migrator::drain(course).await?)),
         }
     }

@@ -1,8 +1,10 @@
-//! Who drains a backlog: a receiver that throws it away, PostgreSQL's own subscription, and pg_migrator's stream.
+//! Who drains a backlog: a receiver that throws it away, PostgreSQL's own subscription, and pg_migrator's stream; and, where it is only
+//! inserts, COPY, which has nothing to do with the stream.
 //!
-//! Invariants: each has a slot of its own that was made before the backlog, so that all get the same WAL; the clock runs from the first
+//! Invariants: each of the first has a slot of its own that was made before the backlog, so that all get the same WAL; the clock runs from the first
 //! connection (the subscription's: from ENABLE) until the last transaction of the backlog is applied.
 
+pub(super) mod copy_alone;
 pub(super) mod migrator;
 pub(super) mod receiver;
 pub(super) mod subscription;
@@ -26,6 +28,8 @@ pub enum Name {
     Subscription,
     /// pg_migrator.
     Migrator,
+    /// The rows of a workload that only inserts, by COPY.
+    CopyAlone,
     /// `COPY TO` into `COPY FROM`, in text format.
     CopyText,
     /// The same in binary, and frozen.
@@ -33,7 +37,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// The contenders of `bench apply`, in the order in which they run: what the receiver counts, the others need.
+    /// The contenders of `bench apply` that drain the backlog, in the order in which they run: what the receiver counts, the others need.
     pub const APPLY: [Name; 3] = [Name::Receiver, Name::Subscription, Name::Migrator];
     /// The contenders of `bench copy`.
     pub const COPY: [Name; 3] = [Name::CopyText, Name::CopyBinary, Name::Migrator];
@@ -48,6 +52,7 @@ impl Name {
             Name::Receiver => "receiver",
             Name::Subscription => "subscription",
             Name::Migrator => "pg_migrator",
+            Name::CopyAlone => "copy-alone",
             Name::CopyText => "copy-text",
             Name::CopyBinary => "copy-binary",
         }
@@ -59,6 +64,7 @@ impl Name {
             Name::Receiver => "r",
             Name::Subscription => "s",
             Name::Migrator => "m",
+            Name::CopyAlone => "c",
             Name::CopyText => "t",
             Name::CopyBinary => "b",
         }

@@ -101,7 +101,9 @@ fn over_time(workload: &WorkloadReport, of: impl Fn(&Run, u64) -> Vec<(f64, f64)
         let run = contender.middle()?;
         Some(Line { name: contender.name.to_string(), color, points: of(run, workload.size.bytes) })
     };
-    workload.contenders.iter().enumerate().filter_map(line).collect()
+    // COPY alone drains no backlog.
+    let contenders = workload.contenders.iter().enumerate().filter(|(_, c)| c.name != Name::CopyAlone);
+    contenders.filter_map(line).collect()
 }
 
 /// Millions of bytes per second between the samples.

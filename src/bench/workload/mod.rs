@@ -80,6 +80,11 @@ impl Workload {
         }
     }
 
+    /// Whether nothing but rows inserted is in it, so that a COPY does the same.
+    pub fn only_inserts(self) -> bool {
+        matches!(self, Workload::InsertBulk | Workload::InsertSmall)
+    }
+
     /// Its transactions or rows at scale 1.
     fn size(self) -> u64 {
         match self {
