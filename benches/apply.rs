@@ -23,7 +23,7 @@ const MARKED: &[u8] = b"some text, with \\ and \"quotes\"";
 fn texts(columns: usize) -> Vec<Tuple> {
     let row = |n: usize| {
         let key = n.to_string();
-        let text = if n % 8 == 0 { MARKED } else { TEXT };
+        let text = if n.is_multiple_of(8) { MARKED } else { TEXT };
         Tuple::of((0..columns).map(|i| if i == 0 { Datum::Text(key.as_bytes()) } else { Datum::Text(text) }))
     };
     (0..ROWS).map(row).collect()

@@ -136,14 +136,14 @@ async fn measure_all(asked: &Asked, arena: &Arena, reporter: &Reporter) -> Resul
     };
     let mut report = Report::new(asked, arena, connections);
     match &asked.task {
-        Task::Apply { workloads, .. } => {
+        Task::Apply { workloads, lanes } => {
             for workload in workloads {
-                let drained = apply::run(arena, asked, *workload, connections, reporter).await?;
+                let drained = apply::run(arena, asked, *workload, *lanes, reporter).await?;
                 report.workloads.push(drained);
             }
         }
-        Task::Latency { rate, time, .. } => {
-            report.latency = latency::run(arena, *rate, *time, connections, reporter).await?;
+        Task::Latency { rate, time, lanes } => {
+            report.latency = latency::run(arena, *rate, *time, *lanes, reporter).await?;
         }
         Task::Copy { shapes, jobs } => {
             for shape in shapes {

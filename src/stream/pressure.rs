@@ -1,8 +1,9 @@
 //! Whether applying is what holds the stream up, so that more lanes than one pay.
 //!
 //! A second lane costs the target statements of its own, and where source, target and this process share processors it takes from what
-//! the others do. It pays where the source sends a good deal faster than one lane applies, and where the source has sent
-//! all and is still. Pure, but for the flag that the applier reads. Invariant: judged only by batches large enough to be spread.
+//! the others do; and a batch that grows because the applier is busy costs less for each change, by what it folds. So it pays where
+//! batches cannot grow any more and the source still sends a good deal faster than one lane applies, or the decoder waits for room; and where the
+//! source has sent all and is still. Pure, but for the flag that the applier reads. Invariant: judged only by batches large enough to be spread.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,8 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const TELLING: u64 = 2000;
 
 /// What the decoder knows of the applier's pace.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pressure {
+    /// Rows of a batch that can hardly grow.
+    large: u64,
     flag: Arc<AtomicBool>,
     /// Rows of the batches that the applier has.
     handed: VecDeque<u64>,
@@ -24,6 +27,17 @@ pub(super) struct Pressure {
 }
 
 impl Pressure {
+    /// For batches of at most so many changes.
+    pub fn new(changes: usize) -> Pressure {
+        Pressure {
+            large: changes as u64 / 2,
+            flag: Arc::default(),
+            handed: VecDeque::new(),
+            began: 0,
+            blocked: false,
+        }
+    }
+
     /// Set while more lanes than one pay.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.flag)
@@ -51,7 +65,9 @@ impl Pressure {
         self.began = collected;
         if !waits && self.handed.is_empty() {
             self.flag.store(false, Ordering::Relaxed);
-        } else if rows >= TELLING && (blocked || sent * 2 >= rows * 3 || sent * 4 < rows) {
+        } else if rows >= TELLING
+            && (blocked || sent * 4 < rows || rows >= self.large && sent * 2 >= rows * 3)
+        {
             self.flag.store(true, Ordering::Relaxed);
         }
     }
@@ -63,7 +79,7 @@ mod tests {
 
     /// Each step: rows of a batch, rows that came while it was applied, whether another waits.
     fn flags(steps: &[(u64, u64, bool)]) -> Vec<bool> {
-        let mut pressure = Pressure::default();
+        let mut pressure = Pressure::new(40_000);
         let mut collected = 0;
         let flag = pressure.flag();
         let each = steps.iter().map(|&(rows, sent, waits)| {
@@ -76,9 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn where_the_source_is_much_faster_and_until_the_applier_waits_for_it() {
-        let steps = [(5000, 5500, true), (5000, 8000, true), (8000, 8000, true), (8000, 9000, false)];
-        assert_eq!(flags(&steps), [false, true, true, false]);
+    fn not_while_batches_can_grow() {
+        let steps =
+            [(5000, 5500, true), (5500, 18_000, true), (18_000, 22_000, true), (22_000, 22_000, true)];
+        assert_eq!(flags(&steps), [false; 4]);
+        let more = [(30_000, 45_000, true), (40_000, 40_000, true), (40_000, 40_000, false)];
+        assert_eq!(flags(&more), [true, true, false]);
     }
 
     #[test]
@@ -93,11 +112,13 @@ mod tests {
 
     #[test]
     fn where_there_is_no_room() {
-        let mut pressure = Pressure::default();
+        let mut pressure = Pressure::new(40_000);
         pressure.handed(5000, 20_000);
         pressure.handed(5000, 20_000);
         pressure.blocked();
         pressure.done(25_000, false);
         assert!(pressure.flag().load(Ordering::Relaxed));
+        pressure.done(25_000, false);
+        assert!(!pressure.flag().load(Ordering::Relaxed), "the applier waits for the source");
     }
 }

@@ -38,7 +38,7 @@ const FLUSH: Duration = Duration::from_millis(500);
 /// Changes of a batch from which on more than one lane is worth the second round trip that it costs.
 const SPREAD_FROM: usize = 500;
 /// Changes in one batch.
-const CHANGES: usize = 200_000;
+const CHANGES: usize = 100_000;
 
 /// What the stream works with.
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ pub async fn run(
     let batcher = Batcher::new(&input.lanes, limits, input.relations);
     let in_progress = InProgress::new(quarter, std::env::temp_dir());
     let intake = Intake::new(batcher, in_progress, Arc::clone(&status));
-    let pressure = Pressure::default();
+    let pressure = Pressure::new(limits.changes);
     let pressed = pressure.flag();
     let decoding = Decoding { chunks: chunk_source, batches, done: credits, orders, limits, pressure };
     std::thread::Builder::new()

@@ -50,7 +50,7 @@ pub(crate) async fn prepare(course: &Course) -> Result<Input, BenchError> {
     journal::begin(&target, &origin).await?;
     let tables: Vec<_> = course.tables.iter().map(|table| (SCHEMA.to_owned(), table.clone())).collect();
     apply::suspend(&target, &course.name, &tables).await?;
-    journal::stream_begun(&target, &course.name, course.lanes, course.from, &[]).await?;
+    journal::stream_begun(&target, &course.name, course.lanes.max(1), course.from, &[]).await?;
     let record = journal::stream_record(&target, &course.name).await?;
     let missing =
         || SqlError::local(Side::Target, "reading the journal", "it does not hold the stream that was begun");

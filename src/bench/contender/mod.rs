@@ -102,7 +102,7 @@ pub(super) struct Course {
     pub from: Lsn,
     /// The end of the last transaction; for the receiver, a position behind it.
     pub to: Lsn,
-    /// Apply lanes of pg_migrator.
+    /// Apply lanes of pg_migrator; 0: as a migration has them where nobody says.
     pub lanes: usize,
     /// Whose CPU is measured.
     pub watch: Watch,

@@ -37,6 +37,9 @@ pub struct Report {
     pub rounds: usize,
     /// Connections that pg_migrator works over: its apply lanes, or its `--jobs`.
     pub connections: usize,
+    /// More than one of them only where they pay: their number was not asked for.
+    #[serde(skip)]
+    pub sparing: bool,
     /// Backlogs, or shapes of tables.
     pub workloads: Vec<WorkloadReport>,
     /// Of `--latency`.
@@ -173,6 +176,7 @@ impl Report {
             scale: asked.scale,
             rounds: asked.rounds,
             connections,
+            sparing: matches!(asked.task, Task::Apply { lanes: 0, .. } | Task::Latency { lanes: 0, .. }),
             workloads: Vec::new(),
             latency: Vec::new(),
         }
@@ -308,6 +312,7 @@ pub(super) mod tests {
             scale: 1.0,
             rounds: 2,
             connections: 1,
+            sparing: false,
             workloads: vec![workload, skipped],
             latency: vec![latency()],
         }

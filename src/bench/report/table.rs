@@ -44,6 +44,7 @@ pub(super) fn heading(report: &Report) -> String {
             (1, "copy") => "1 connection pair".to_owned(),
             (n, "copy") => format!("{n} connection pairs"),
             (1, _) => "1 lane".to_owned(),
+            (n, _) if report.sparing => format!("1 lane, {n} where they pay"),
             (n, _) => format!("{n} lanes"),
         }
     )
