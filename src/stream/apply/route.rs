@@ -29,10 +29,6 @@ const EXACT: [u32; 14] = [16, 17, 19, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114
 /// have to be told again in the other.
 const TOLD: [u32; 8] = [19, 20, 21, 23, 25, 26, 1043, 2950];
 
-/// Of the last such column, if it is an integer, the lower bits do not count: so many neighbours lie on one page of the table, or of its
-/// index, and lanes that meet on every page wait for each other's locks and caches. A power of two.
-const NEIGHBOURS: u32 = 6;
-
 /// Tells the lane of a row by the columns of its identity that are of the types in [`TOLD`].
 struct Teller {
     /// The columns' numbers, ascending, and their types.
@@ -52,8 +48,7 @@ impl Teller {
         self.scratch.clear();
         let mut values = row.iter();
         let mut next = 0;
-        let last = self.columns.len().saturating_sub(1);
-        for (n, &(column, type_oid)) in self.columns.iter().enumerate() {
+        for &(column, type_oid) in &self.columns {
             let value = values.nth(column - next)?;
             next = column + 1;
             match (type_oid, value) {
@@ -62,10 +57,7 @@ impl Teller {
                     self.scratch.extend_from_slice(bytes);
                 }
                 (2950, value) => self.scratch.extend_from_slice(&uuid(value)?),
-                (_, value) => {
-                    let number = number(type_oid, value)? >> if n == last { NEIGHBOURS } else { 0 };
-                    self.scratch.extend_from_slice(&number.to_be_bytes());
-                }
+                (_, value) => self.scratch.extend_from_slice(&number(type_oid, value)?.to_be_bytes()),
             }
         }
         (!self.columns.is_empty()).then(|| of_bytes(&self.scratch, lanes))
