@@ -39,13 +39,7 @@ pub(super) fn copy_line(
     row: &Tuple,
 ) -> Result<(), Unsendable> {
     let mut first = true;
-    each_value(columns, row, |value| {
-        let value = match value {
-            Datum::Null => None,
-            Datum::Text(bytes) => Some(bytes),
-            Datum::Unchanged => return Err(LACKS),
-            Datum::Binary(_) => return Err(FORMAT),
-        };
+    each_value(columns, row, false, |value| {
         if !std::mem::take(&mut first) {
             out.put_u8(b'\t');
         }
@@ -64,26 +58,24 @@ pub(super) fn copy_tuple(
 ) -> Result<(), Unsendable> {
     let count = columns.iter().flatten().count();
     out.put_i16(i16::try_from(count).map_err(|_| TooLong)?);
-    each_value(columns, row, |value| {
-        let value = match value {
-            Datum::Null => None,
-            Datum::Binary(bytes) => Some(bytes),
-            Datum::Unchanged => return Err(LACKS),
-            Datum::Text(_) => return Err(FORMAT),
-        };
-        Ok(encode::counted(out, value)?)
-    })
+    each_value(columns, row, true, |value| Ok(encode::counted(out, value)?))
 }
 
-/// Calls `put` for each value of a whole row whose column the target has.
+/// Checks each value of a whole row, and calls `put` for those whose column the target has.
 fn each_value(
     columns: &[Option<TargetColumn>],
     row: &Tuple,
-    mut put: impl FnMut(Datum<'_>) -> Result<(), Unsendable>,
+    binary: bool,
+    mut put: impl FnMut(Option<&[u8]>) -> Result<(), Unsendable>,
 ) -> Result<(), Unsendable> {
     let mut values = row.iter();
     for column in columns {
-        let value = values.next().ok_or(COLUMNS)?;
+        let value = match (values.next().ok_or(COLUMNS)?, binary) {
+            (Datum::Null, _) => None,
+            (Datum::Text(bytes), false) | (Datum::Binary(bytes), true) => Some(bytes),
+            (Datum::Unchanged, _) => return Err(LACKS),
+            (Datum::Text(_) | Datum::Binary(_), _) => return Err(FORMAT),
+        };
         if column.is_some() {
             put(value)?;
         }
@@ -185,6 +177,10 @@ mod tests {
         assert_eq!(copy_line(&mut out, &[column()], &Tuple::of([Datum::Unchanged])), Err(LACKS));
         assert_eq!(copy_line(&mut out, &[column()], &Tuple::of([Datum::Binary(b"1")])), Err(FORMAT));
         assert_eq!(copy_tuple(&mut out, &[column()], &one), Err(FORMAT));
+        // Nor where the target has no such column.
+        assert_eq!(copy_line(&mut out, &[None], &Tuple::of([Datum::Unchanged])), Err(LACKS));
+        assert_eq!(copy_line(&mut out, &[None], &Tuple::of([Datum::Binary(b"1")])), Err(FORMAT));
+        assert_eq!(copy_tuple(&mut out, &[None], &one), Err(FORMAT));
         assert_eq!(copy_tuple(&mut out, &[], &one), Err(COLUMNS));
         let mut arrays = Arrays::default();
         assert_eq!(arrays.fill(&[(0, &Pass::Text)], 2, &[&one]), Err(COLUMNS));
