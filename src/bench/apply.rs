@@ -54,8 +54,8 @@ pub(super) async fn run(
     };
     for (contender, slot) in &slots {
         contest.run(*contender, slot, reporter).await?;
-        if *contender == Name::Migrator && workload.only_inserts() {
-            contest.run(Name::CopyAlone, slot, reporter).await?;
+        if let Some(alone) = alone.filter(|_| *contender == Name::Migrator) {
+            contest.run(alone, slot, reporter).await?;
         }
         arena.premises.drop_slot(&stage.source, &slot.name).await?;
     }

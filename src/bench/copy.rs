@@ -212,10 +212,7 @@ async fn copy(
     into.start_copy_in(&what, &format!("COPY {SCHEMA}.{table} FROM STDIN{options}")).await?;
     from.send_query(&what, &format!("COPY {SCHEMA}.{table} TO STDOUT{out}")).await?;
     let mut sink = Into { wire: into, what: &what, moved };
-    pump(&what, from, &mut sink).await.map_err(|error| match error {
-        PumpError::Sql(error) => BenchError::from(*error),
-        PumpError::Refused => SqlError::local(Side::Target, &what, "the target takes no more").into(),
-    })?;
+    pump(&what, from, &mut sink).await.map_err(|error| BenchError::of_pump(error, &what))?;
     into.send(&Wire::copy_done_message()).await.map_err(|e| SqlError::broken(into.side, &what, &e))?;
     let rows = into.finish_copy(&what).await?;
     into.simple(&what, "COMMIT").await?;

@@ -9,7 +9,7 @@ use crate::cutover::CutoverError;
 use crate::error::{ExitCode, Side};
 use crate::journal::JournalError;
 use crate::migration;
-use crate::pg::{ConnectError, SqlError};
+use crate::pg::{ConnectError, PumpError, SqlError};
 use crate::stream::{ApplyError, StreamError};
 
 /// A benchmark that did not reach its end.
@@ -62,6 +62,14 @@ pub enum BenchError {
 }
 
 impl BenchError {
+    /// What ended a COPY that was pumped by hand.
+    pub(super) fn of_pump(error: PumpError, what: &str) -> BenchError {
+        match error {
+            PumpError::Sql(error) => BenchError::from(*error),
+            PumpError::Refused => SqlError::local(Side::Target, what, "the target takes no more").into(),
+        }
+    }
+
     /// The exit code it ends the process with.
     pub fn exit_code(&self) -> ExitCode {
         match self {

@@ -123,7 +123,7 @@ struct Pending {
     bytes: usize,
     changes: usize,
     /// Where those of whole transactions end.
-    seams: Vec<(Mark, Commit)>,
+    seams: Vec<Seam>,
 }
 
 #[derive(Debug)]
@@ -280,8 +280,8 @@ impl Batcher {
             Fate::Collect => {
                 if open.collected {
                     self.pending.transactions += 1;
-                    self.pending.bytes += size_of::<(Mark, Commit)>();
-                    self.pending.seams.push((self.pending.mark(), commit));
+                    self.pending.bytes += size_of::<Seam>();
+                    self.pending.seams.push(self.pending.seam(commit));
                 }
                 self.pending.ends = Some(commit);
                 Ok(None)
@@ -426,6 +426,11 @@ impl Pending {
         Mark { pieces: self.pieces.len(), in_last, bytes: self.bytes, changes: self.changes }
     }
 
+    fn seam(&self, commit: Commit) -> Seam {
+        let Mark { pieces, in_last, changes, .. } = self.mark();
+        Seam { segments: pieces, in_last, changes, commit }
+    }
+
     fn add(&mut self, change: Change) {
         self.bytes += OVERHEAD + change.kind.row_bytes();
         self.changes += 1;
@@ -475,13 +480,9 @@ impl Pending {
             ends: self.ends,
             transactions: self.transactions,
             bytes: self.bytes,
-            seams: self.seams.into_iter().map(seam).collect(),
+            seams: self.seams,
         }
     }
-}
-
-fn seam((mark, commit): (Mark, Commit)) -> Seam {
-    Seam { segments: mark.pieces, in_last: mark.in_last, changes: mark.changes, commit }
 }
 
 impl ChangeKind {

@@ -47,7 +47,7 @@ pub use error::StreamError;
 pub use held::SpillError;
 pub use in_progress::{InProgress, InProgressError};
 pub use message::{Begin, Message, Truncate};
-pub(crate) use receive::gather;
+pub(crate) use receive::{SPARE, gather};
 pub use relation::{Column, Relation, ReplicaIdentity};
 pub use run::{Input, run};
 pub use status::{Late, Order, Status};

@@ -23,7 +23,7 @@ use crate::pg::{Aside, SqlError, Wire};
 /// Largest run of frames passed on at once, bytes; a single frame may be larger.
 const CHUNK: usize = 256 * 1024;
 /// Room to read into before more is made.
-const SPARE: usize = FEW;
+pub(crate) const SPARE: usize = FEW;
 /// Chunks in the channel, however small.
 const CHUNKS: usize = 1024;
 /// A read that brings less than this is followed by a pause.

@@ -13,7 +13,6 @@ use super::{Course, Drained};
 use crate::bench::BenchError;
 use crate::bench::measure::Meter;
 use crate::bench::workload::SCHEMA;
-use crate::error::Side;
 use crate::pg::{PumpError, Sink, SqlError, Wire, pump};
 use crate::schema::quote::quote_ident;
 
@@ -37,10 +36,7 @@ pub(crate) async fn drain(course: &Course) -> Result<Drained, BenchError> {
         let what = format!("reading {table}");
         source.send_query(&what, &format!("COPY {table} TO STDOUT (FORMAT binary)")).await?;
         let mut held = Held::default();
-        pump(&what, &mut source, &mut held).await.map_err(|error| match error {
-            PumpError::Sql(error) => BenchError::from(*error),
-            PumpError::Refused => SqlError::local(Side::Source, &what, "its rows are not taken").into(),
-        })?;
+        pump(&what, &mut source, &mut held).await.map_err(|error| BenchError::of_pump(error, &what))?;
         tables.push((table, held.0));
     }
     source.close().await;

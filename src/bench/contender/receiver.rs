@@ -16,13 +16,11 @@ use crate::lsn::Lsn;
 use crate::pg::{Aside, SqlError, Wire};
 use crate::schema::quote::quote_ident;
 use crate::stream::frame::{FrameError, Then, front, status_update};
-use crate::stream::gather;
+use crate::stream::{SPARE, gather};
 
 const WHAT: &str = "receiving changes";
 /// Positions are asked for this often.
 const ASK: Duration = Duration::from_millis(20);
-/// Room to read into before more is made.
-const SPARE: usize = 64 * 1024;
 /// Microseconds from 1970-01-01 to 2000-01-01.
 const EPOCH: i64 = 946_684_800_000_000;
 

@@ -16,11 +16,13 @@ pub(super) fn copy_value(out: &mut BytesMut, value: Option<&[u8]>) {
         out.put_slice(b"\\N");
         return;
     };
-    let mut rest = value;
-    if has_none(value, |b| matches!(b, b'\\' | b'\n' | b'\r' | b'\t')) {
-        return out.put_slice(value);
+    let special = |b| matches!(b, b'\\' | b'\n' | b'\r' | b'\t');
+    if has_none(value, special) {
+        out.put_slice(value);
+        return;
     }
-    while let Some(at) = rest.iter().position(|b| matches!(b, b'\\' | b'\n' | b'\r' | b'\t')) {
+    let mut rest = value;
+    while let Some(at) = rest.iter().position(|b| special(*b)) {
         out.put_slice(&rest[..at]);
         out.put_u8(b'\\');
         out.put_u8(match rest[at] {
@@ -63,17 +65,16 @@ pub(super) fn literal_element(out: &mut BytesMut, value: Option<&[u8]>) {
         return;
     };
     out.put_u8(b'"');
-    let marks = |b| matches!(b, b'"' | b'\\');
-    if has_none(value, marks) {
+    let special = |b| matches!(b, b'"' | b'\\');
+    if has_none(value, special) {
         out.put_slice(value);
-        out.put_u8(b'"');
-        return;
-    }
-    for byte in value {
-        if marks(*byte) {
-            out.put_u8(b'\\');
+    } else {
+        for byte in value {
+            if special(*byte) {
+                out.put_u8(b'\\');
+            }
+            out.put_u8(*byte);
         }
-        out.put_u8(*byte);
     }
     out.put_u8(b'"');
 }

@@ -110,16 +110,12 @@ pub(super) async fn goes_apart(wire: &mut Wire, target: &TargetRelation) -> Resu
          AND (SELECT pg_catalog.bool_and(a.atttypid IN ({exact})) AND pg_catalog.bool_or(a.atttypid IN ({told})) FROM pg_catalog.pg_attribute a \
              WHERE a.attrelid = {oid} AND a.attname IN ({names}) AND NOT a.attisdropped)",
         oid = target.oid,
-        exact = listed(&EXACT),
-        told = listed(&TOLD),
+        exact = EXACT.map(|oid| oid.to_string()).join(", "),
+        told = TOLD.map(|oid| oid.to_string()).join(", "),
         names = names.join(", ")
     );
     let rows = wire.rows("reading what keeps a table's rows together", &sql).await?;
     Ok(rows.first().and_then(|row| row.first()?.as_deref()) == Some(b"t"))
-}
-
-fn listed(oids: &[u32]) -> String {
-    oids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The lane of a relation that stays whole.
