@@ -4,7 +4,7 @@ CARGO ?= cargo
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-.PHONY: help test test-long demo lint bench fuzz servers servers-all
+.PHONY: help test test-long demo lint bench fuzz servers
 
 help:
 	@echo 'make test       unit, house and integration tests: within 20 minutes on two cores, compilation included'
@@ -18,15 +18,12 @@ help:
 servers:
 	scripts/servers
 
-servers-all:
-	scripts/servers 10 11 12 13 14 15 16 17 18
-
 test: servers
 	scripts/settle --sweep
 	INSTA_UPDATE=no $(CARGO) test --locked --no-fail-fast
 	scripts/settle
 
-test-long: servers-all
+test-long: servers
 	scripts/settle --sweep
 	$(CARGO) test --locked --release --features long-tests --test long -- $(LONG)
 	scripts/settle
