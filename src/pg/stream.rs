@@ -37,6 +37,16 @@ impl Stream {
     pub fn is_tls(&self) -> bool {
         matches!(self, Stream::Tls { .. })
     }
+
+    /// Bounds what the kernel takes from the other end before it is read, bytes; where it was told so, the window no longer grows by
+    /// itself (`SO_RCVBUF`, tcp(7)). On a unix socket that is the sender's business.
+    pub fn bound_unread(&self, bytes: usize) -> io::Result<()> {
+        match self {
+            Stream::Tcp(tcp) => socket2::SockRef::from(tcp).set_recv_buffer_size(bytes),
+            Stream::Tls { tls, .. } => socket2::SockRef::from(tls.get_ref().0).set_recv_buffer_size(bytes),
+            Stream::Unix(_) => Ok(()),
+        }
+    }
 }
 
 macro_rules! each {

@@ -4,7 +4,7 @@
 //! [`FrameScanner`](super::frames::FrameScanner) follows; every error the server sends is returned by exactly one call.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -101,15 +101,36 @@ impl Wire {
         }
     }
 
-    /// As [`Wire::fill`], but only once less than `spare` bytes of room are left is more made: small reads share one allocation.
-    pub async fn fill_sparingly(&mut self, spare: usize) -> io::Result<usize> {
+    /// Waits for at least one byte, then reads on while there is more, until `most` bytes or a little more have come: a TLS stream gives its
+    /// bytes record by record. Only once less than `spare` bytes of room are left is more made: small reads share one allocation. Returns how
+    /// many came; the end of the stream is an error. Safe to cancel.
+    pub async fn fill_available(&mut self, spare: usize, most: usize) -> io::Result<usize> {
+        self.make_room(spare);
+        let mut came = match self.stream.read_buf(&mut self.buffer).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => n,
+        };
+        while came < most {
+            self.make_room(spare);
+            let read = pin!(self.stream.read_buf(&mut self.buffer));
+            match read.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(n)) if n > 0 => came += n,
+                // No more is there; or the stream has ended, which the next call is told: first comes what it ended with.
+                _ => break,
+            }
+        }
+        Ok(came)
+    }
+
+    fn make_room(&mut self, spare: usize) {
         if self.buffer.capacity() - self.buffer.len() < spare {
             self.buffer.reserve(READ);
         }
-        match self.stream.read_buf(&mut self.buffer).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            n => Ok(n),
-        }
+    }
+
+    /// See [`Stream::bound_unread`].
+    pub fn bound_unread(&self, bytes: usize) -> io::Result<()> {
+        self.stream.bound_unread(bytes)
     }
 
     /// Reads what is there without waiting; whether anything was.

@@ -17,18 +17,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::StreamError;
 use super::frame::{Then, front, status_update};
+use super::pacing::{self, Pace};
 use super::status::{Order, Status};
 use crate::pg::{Aside, SqlError, Wire};
 
 /// Largest run of frames passed on at once, bytes; a single frame may be larger.
 const CHUNK: usize = 256 * 1024;
-/// Room to read into before more is made.
-pub(crate) const SPARE: usize = FEW;
 /// Chunks in the channel, however small.
 const CHUNKS: usize = 1024;
-/// A read that brings less than this is followed by a pause.
-const FEW: usize = 64 * 1024;
-const GATHER: Duration = Duration::from_millis(1);
 /// Unprompted feedback while there is room, and while there is none: then the source's questions are not read.
 const QUIET: Duration = Duration::from_secs(1);
 const FULL: Duration = Duration::from_millis(200);
@@ -102,15 +98,6 @@ impl ChunkSource {
     }
 }
 
-/// Lets bytes gather after a read that brought only a few: a walsender sends each change by itself, and to wake for each of them costs both
-/// ends more than the change does. What comes after a quiet time is read at once. The thread sleeps and not the task: a runtime that
-/// waits for the socket is woken by everything that comes.
-pub(crate) fn gather(read: usize) {
-    if read < FEW {
-        std::thread::sleep(GATHER);
-    }
-}
-
 /// What the receiver works with.
 pub(super) struct Receiver {
     pub(super) wire: Wire,
@@ -143,6 +130,7 @@ impl Receiver {
         let mut unread = true;
         // Bytes of the last read.
         let mut read = None;
+        let mut pace = Pace::default();
         let mut told = Instant::now();
         self.tell(false).await?;
         loop {
@@ -180,7 +168,7 @@ impl Receiver {
             }
             let reading = chunks.is_some() && held.is_none();
             if let Some(read) = read.take().filter(|_| reading) {
-                gather(read);
+                pace.gather(read);
             }
             let behind = self.status.durable.get() > self.status.confirmed.get();
             let (pause, ask) = match order {
@@ -200,7 +188,7 @@ impl Receiver {
                 // Both only wake this loop, which then looks for itself.
                 () = load.freed.notified(), if held.is_some() => {}
                 () = flushed.notified() => {}
-                filled = self.wire.fill_sparingly(SPARE), if reading => {
+                filled = pacing::read(&mut self.wire), if reading => {
                     let bytes = filled.map_err(|e| self.failed(SqlError::broken(self.wire.side, WHAT, &e)))?;
                     unread = true;
                     read = Some(bytes);
@@ -279,6 +267,7 @@ impl Receiver {
             return told;
         }
         // Everything is applied: a source that does not hear of it any more will send it again to nobody's harm.
+        let mut pace = Pace::default();
         let polite = async {
             self.wire.send(&Wire::copy_done_message()).await.ok()?;
             loop {
@@ -293,7 +282,7 @@ impl Receiver {
                     }
                 }
                 // In the middle of a transaction it hears us only when it has sent all of that.
-                gather(self.wire.fill_sparingly(SPARE).await.ok()?);
+                pace.gather(pacing::read(&mut self.wire).await.ok()?);
             }
         };
         // The positions are with the source already; a walsender that is busy sending notices the end of the connection instead.

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::binary;
 use super::error::StreamError;
+use super::pacing;
 use super::receive::{Chunks, Receiver};
 use super::status::{Order, Status};
 use crate::lsn::Lsn;
@@ -124,6 +125,7 @@ async fn receive(
 /// A walsender's session, and the encoding that values come in. It is asked nothing that it would have to read in the catalogs ([`binary::suits`]).
 async fn connect(source: &Server) -> Result<(Wire, &'static str), StreamError> {
     let mut wire = source.connect_replication("UTF8").await?;
+    pacing::open_window(&mut wire).await?;
     let what = "asking for the source's encoding";
     let rows = wire.rows(what, "SHOW server_encoding").await?;
     let ascii = rows.first().and_then(|row| row.first()?.as_deref()).is_some_and(|name| name == b"SQL_ASCII");

@@ -16,7 +16,7 @@ use crate::lsn::Lsn;
 use crate::pg::{Aside, SqlError, Wire};
 use crate::schema::quote::quote_ident;
 use crate::stream::frame::{FrameError, Then, front, status_update};
-use crate::stream::{SPARE, gather};
+use crate::stream::pacing::{self, Pace};
 
 const WHAT: &str = "receiving changes";
 /// Positions are asked for this often.
@@ -82,6 +82,7 @@ async fn receive(course: &Course) -> Result<(Drained, Survey), BenchError> {
     let meter = Meter::start(course.watch, course.from.0, move || seen.load(Ordering::Relaxed));
     let started = Instant::now();
     let mut wire = course.source.connect_replication("UTF8").await?;
+    pacing::open_window(&mut wire).await?;
     let sql = format!(
         "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names '{}')",
         quote_ident(&course.slot),
@@ -89,7 +90,7 @@ async fn receive(course: &Course) -> Result<(Drained, Survey), BenchError> {
     );
     wire.start_replication("starting to stream", &sql).await?;
     let mut patience = Patience::new(Name::Receiver, course.to);
-    let mut survey = Survey::default();
+    let (mut survey, mut pace) = (Survey::default(), Pace::default());
     let (mut reached, mut finished, mut told) = (Lsn::ZERO, started, Instant::now());
     loop {
         let front = front(wire.buffer(), usize::MAX).map_err(|e| malformed(&wire, e))?;
@@ -118,8 +119,8 @@ async fn receive(course: &Course) -> Result<(Drained, Survey), BenchError> {
             told = Instant::now();
         }
         // A silent source is asked again.
-        if let Ok(read) = timeout(ASK, wire.fill_sparingly(SPARE)).await {
-            gather(read.map_err(|e| SqlError::broken(wire.side, WHAT, &e))?);
+        if let Ok(read) = timeout(ASK, pacing::read(&mut wire)).await {
+            pace.gather(read.map_err(|e| SqlError::broken(wire.side, WHAT, &e))?);
         }
         patience.check(reached)?;
     }
