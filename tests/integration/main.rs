@@ -16,6 +16,7 @@ const KIND_PAIRS: &[(u32, u32)] = &[(10, 18), (13, 18), (15, 15), (18, 18)];
 mod accidents;
 mod apply;
 mod apply_lanes;
+mod apply_listed;
 mod bad_input;
 mod bench;
 mod better;

@@ -4,6 +4,7 @@
 //! nothing that follows is taken for done. The server may answer while we send: what it says is read meanwhile.
 
 mod group;
+mod join;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -106,6 +107,8 @@ pub(super) struct Shape {
     pub set: Vec<bool>,
     /// The identity's NULLs.
     pub null: Vec<bool>,
+    /// Joined by hashing ([`super::statement::update_many`]).
+    pub hashed: bool,
 }
 
 #[derive(Debug)]
@@ -127,6 +130,8 @@ pub(super) struct Lane {
     arrays: Arrays,
     /// Updates and deletes that found no row since it was last asked.
     missing: Vec<(Arc<TargetRelation>, Kind, u64)>,
+    /// The join that statements are planned with now; `None`: not known, for a rollback takes the setting back.
+    hashing: Option<bool>,
     /// Whether foreign keys and triggers work on what is applied: the role may not set `session_replication_role`.
     pub enforced: bool,
 }
@@ -144,6 +149,7 @@ impl Lane {
             next: 0,
             arrays: Arrays::default(),
             missing: Vec::new(),
+            hashing: Some(false),
             enforced,
         })
     }
@@ -215,6 +221,7 @@ impl Lane {
             Some(failure) => {
                 // Which statements were prepared before the failure is not worth knowing.
                 self.prepared.clear();
+                self.hashing = None;
                 self.wire.simple(WHAT, "ROLLBACK TO SAVEPOINT s").await.or_else(passed_over)?;
                 self.wire.simple(WHAT, "DEALLOCATE ALL").await.or_else(passed_over)?;
                 self.missing.clear();
@@ -408,6 +415,7 @@ impl Lane {
         rows: &[&Tuple],
     ) -> Result<(), ApplyError> {
         self.limit_statements();
+        self.plan_with(shape.hashed);
         let prepared = self.prepare(shape, render)?;
         let statement = &prepared.statement;
         let columns: Vec<(usize, &Pass)> = statement
@@ -438,6 +446,7 @@ impl Lane {
     /// A group of single changes, ended by [`Group::end`].
     pub fn group(&mut self) -> Group<'_> {
         self.limit_statements();
+        self.plan_with(false);
         Group::new(self)
     }
 
@@ -446,6 +455,7 @@ impl Lane {
         self.missing.clear();
         if self.wire.status() != b'I' {
             self.prepared.clear();
+            self.hashing = None;
             self.wire.simple("rolling back", "ROLLBACK; DEALLOCATE ALL").await?;
         }
         Ok(())

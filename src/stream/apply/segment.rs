@@ -178,6 +178,7 @@ async fn send_deletes(
         by_old: true,
         set: Vec::new(),
         null: Vec::new(),
+        hashed: false,
     };
     let mut rows = Vec::new();
     let mut bytes = 0;
@@ -265,6 +266,7 @@ fn send_update(
     rows: &[&Tuple],
 ) -> Result<(), ApplyError> {
     let columns = numbers(set);
+    let hashed = lane.hashes(rows.len()) && statement::can_hash(target);
     let shape = Shape {
         relation: target.id,
         kind: Kind::Update,
@@ -272,8 +274,9 @@ fn send_update(
         by_old: false,
         set: set.to_vec(),
         null: Vec::new(),
+        hashed,
     };
-    lane.many(target, &shape, || statement::update_many(target, &columns), rows)
+    lane.many(target, &shape, || statement::update_many(target, &columns, hashed), rows)
 }
 
 /// Sends these changes one by one. `false`: something failed already, and the rest was not sent.
@@ -324,6 +327,7 @@ fn add_change(
         by_old,
         set,
         null,
+        hashed: false,
     };
     match &change.kind {
         ChangeKind::Insert { new } => {

@@ -75,8 +75,35 @@ fn keys_match(target: &TargetRelation, keys: &[usize]) -> String {
     terms.join(" AND ")
 }
 
-/// Many updates at once: rows found by their identity, these columns set.
-pub(super) fn update_many(target: &TargetRelation, set: &[usize]) -> Statement {
+/// Types of an identity of one column whose rows are found by a list of values: integers, oid, text, varchar, bytea, numeric, dates and times,
+/// uuid. All have their own array type, B-tree and hash.
+const LISTED: [u32; 13] = [17, 20, 21, 23, 25, 26, 1043, 1082, 1083, 1114, 1184, 1700, 2950];
+
+/// ` t.id = ANY ($1)`, where the identity is one column, and the first parameter its values. The server goes through its index once, in order,
+/// for all of them, and from version 17 on without a descent for each (`_bt_advance_array_keys` in `nbtutils.c`); a join descends for every row and keeps what it joins in
+/// a tuplestore (measured on 18: deletes 0.7 to 1.2 µs instead of 2.4 to 3). `None`: the table has partitions, which a join tells apart by each key, or the
+/// identity is another.
+fn in_list(target: &TargetRelation) -> Option<String> {
+    let [key] = target.key.as_slice() else { return None };
+    let column = target.columns.get(*key)?.as_ref()?;
+    let plain = column.equals.as_deref() == Some("OPERATOR(pg_catalog.=)") && column.collate.is_empty();
+    let list = match column.pass {
+        Pass::Binary { element_oid, .. } if element_oid == column.type_oid => "$1".to_owned(),
+        Pass::Text => format!("$1::{}[]", column.declared),
+        _ => return None,
+    };
+    let listed = plain && !target.partitioned && LISTED.contains(&column.type_oid);
+    listed.then(|| format!("t.{} OPERATOR(pg_catalog.=) ANY ({list})", column.name))
+}
+
+/// Whether [`update_many`] can be told to hash.
+pub(super) fn can_hash(target: &TargetRelation) -> bool {
+    in_list(target).is_some()
+}
+
+/// Many updates at once: rows found by their identity, these columns set. `hashed`: by a list, and joined with their new values by hashing,
+/// where [`can_hash`].
+pub(super) fn update_many(target: &TargetRelation, set: &[usize], hashed: bool) -> Statement {
     let columns: Vec<usize> = target.key.iter().chain(set).copied().collect();
     let unnest = Unnest::new(target, &columns);
     let assign = |(n, i): (usize, &usize)| {
@@ -84,13 +111,15 @@ pub(super) fn update_many(target: &TargetRelation, set: &[usize]) -> Statement {
         Some(format!("{} = v.c{}::{}", column.name, target.key.len() + n, column.declared))
     };
     let assignments: Vec<_> = set.iter().enumerate().filter_map(assign).collect();
+    let list = in_list(target).filter(|_| hashed).map(|list| format!(" AND {list}"));
     Statement {
         sql: format!(
-            "UPDATE {} AS t SET {} FROM {} WHERE {}",
+            "UPDATE {} AS t SET {} FROM {} WHERE {}{}",
             place(target),
             assignments.join(", "),
             unnest.source,
-            keys_match(target, &target.key)
+            keys_match(target, &target.key),
+            list.unwrap_or_default()
         ),
         types: unnest.types,
         values: columns.into_iter().map(Value::New).collect(),
@@ -100,16 +129,14 @@ pub(super) fn update_many(target: &TargetRelation, set: &[usize]) -> Statement {
 /// Many deletes at once.
 pub(super) fn delete_many(target: &TargetRelation) -> Statement {
     let unnest = Unnest::new(target, &target.key);
-    Statement {
-        sql: format!(
-            "DELETE FROM {} AS t USING {} WHERE {}",
-            place(target),
-            unnest.source,
-            keys_match(target, &target.key)
-        ),
-        types: unnest.types,
-        values: target.key.iter().copied().map(Value::Old).collect(),
-    }
+    let sql = match in_list(target) {
+        Some(list) => format!("DELETE FROM {} AS t WHERE {list}", place(target)),
+        None => {
+            let matches = keys_match(target, &target.key);
+            format!("DELETE FROM {} AS t USING {} WHERE {matches}", place(target), unnest.source)
+        }
+    };
+    Statement { sql, types: unnest.types, values: target.key.iter().copied().map(Value::Old).collect() }
 }
 
 /// The parameters of one row's statement, numbered as they come.
@@ -287,7 +314,7 @@ mod tests {
     fn many_rows_at_once() {
         let t = target(false);
         assert_eq!(copy(&t), "COPY s.t (id, a, \"B\") FROM STDIN");
-        let update = update_many(&t, &[1, 3]);
+        let update = update_many(&t, &[1, 3], false);
         assert_eq!(
             update.sql,
             "UPDATE ONLY s.t AS t SET a = v.c1::xml, \"B\" = v.c2::numeric(8,2) FROM ROWS FROM (pg_catalog.unnest($1), \
@@ -295,15 +322,48 @@ mod tests {
         );
         assert_eq!(update.types, [1009, 143, 1009]);
         assert_eq!(update.values, [Value::New(0), Value::New(1), Value::New(3)]);
-        assert!(delete_many(&t).sql.starts_with(
-            "DELETE FROM ONLY s.t AS t USING ROWS FROM (pg_catalog.unnest($1)) AS v (c0) WHERE"
+        let delete = delete_many(&t);
+        assert_eq!(
+            delete.sql,
+            "DELETE FROM ONLY s.t AS t WHERE t.id OPERATOR(pg_catalog.=) ANY ($1::integer[])"
+        );
+        assert_eq!((delete.types, delete.values), (vec![1009], vec![Value::Old(0)]));
+    }
+
+    #[test]
+    fn rows_are_found_by_a_list_where_one_plain_column_tells_them_apart() {
+        let joined = |t: &TargetRelation| {
+            assert!(!can_hash(t));
+            assert_eq!(update_many(t, &[3], true), update_many(t, &[3], false));
+            delete_many(t).sql.starts_with(
+                "DELETE FROM ONLY s.t AS t USING ROWS FROM (pg_catalog.unnest($1)) AS v (c0) WHERE",
+            )
+        };
+        let of = |change: fn(&mut TargetColumn)| {
+            let mut t = target(false);
+            t.columns[0].as_mut().map(change);
+            t
+        };
+        assert!(joined(&of(|id| id.type_oid = 16_500)));
+        assert!(joined(&of(|id| id.equals = Some("OPERATOR(x.=)".into()))));
+        assert!(joined(&of(|id| id.collate = " COLLATE x".into())));
+        assert!(joined(&of(|id| id.pass = Pass::Own { array_oid: 143, delimiter: b',' })));
+        // A domain over integer.
+        assert!(joined(&of(|id| id.pass = Pass::Binary { array_oid: 1016, element_oid: 20 })));
+        let several = TargetRelation { key: vec![0, 3], ..target(false) };
+        assert!(!can_hash(&several));
+        assert!(!can_hash(&TargetRelation { partitioned: true, ..target(false) }));
+        let binary = of(|id| id.pass = Pass::Binary { array_oid: 1007, element_oid: 23 });
+        assert!(delete_many(&binary).sql.ends_with("WHERE t.id OPERATOR(pg_catalog.=) ANY ($1)"));
+        assert!(update_many(&binary, &[3], true).sql.ends_with(
+            " AS v (c0, c1) WHERE t.id OPERATOR(pg_catalog.=) v.c0::integer AND t.id OPERATOR(pg_catalog.=) ANY ($1)"
         ));
     }
 
     #[test]
     fn an_unchanged_value_is_not_mentioned() {
         let t = target(false);
-        assert!(!update_many(&t, &[3]).sql.contains("a ="));
+        assert!(!update_many(&t, &[3], false).sql.contains("a ="));
         assert!(!update_one(&t, &[3], Value::New, &[]).sql.contains("a ="));
     }
 
