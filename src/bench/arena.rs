@@ -15,6 +15,8 @@ pub(super) struct End {
     pub server: Server,
     /// `server_version_num`.
     pub version: u32,
+    /// See [`ServerFacts::optimization`].
+    optimization: Option<String>,
     /// Its postmaster, where that is on this machine.
     postmaster: Option<u32>,
     throwaway: Option<Throwaway>,
@@ -86,7 +88,16 @@ impl End {
             .await?;
         let postmaster = pid.and_then(|pid| u32::try_from(pid).ok());
         let postmaster = postmaster.and_then(|pid| measure::postmaster_of(pid, server.dbname()));
-        Ok(End { version: session.version(), server, postmaster, throwaway })
+        let flags = "SELECT pg_catalog.substring(setting, '(?:.* |^)(-O[^ ]*)') FROM pg_catalog.pg_config WHERE name = 'CFLAGS'";
+        // Only some roles may know.
+        let optimization = session.value("asking how the server was built", flags).await.unwrap_or_default();
+        Ok(End {
+            version: session.version(),
+            optimization: optimization.flatten(),
+            server,
+            postmaster,
+            throwaway,
+        })
     }
 
     pub(super) fn facts(&self) -> ServerFacts {
@@ -94,6 +105,7 @@ impl End {
             version: self.version,
             throwaway: self.throwaway.is_some(),
             visible: self.postmaster.is_some(),
+            optimization: self.optimization.clone(),
         }
     }
 }

@@ -55,6 +55,16 @@ pub struct ServerFacts {
     pub throwaway: bool,
     /// Its processes are on this machine, so that their CPU time is known.
     pub visible: bool,
+    /// How it was compiled, as `pg_config` says: `-O2` mostly; `None`: the role may not know. A build for size takes up to twice the time for
+    /// an index, so its figures are no others' ([`ServerFacts::is_usual`]).
+    pub optimization: Option<String>,
+}
+
+impl ServerFacts {
+    /// Compiled as servers in use are.
+    pub fn is_usual(&self) -> bool {
+        self.optimization.as_deref().is_none_or(|flag| matches!(flag, "-O2" | "-O3"))
+    }
 }
 
 /// One workload, or shape of tables.
@@ -302,13 +312,18 @@ pub(super) mod tests {
         }
         skipped.contenders[2].runs.truncate(1);
         skipped.compare(Some(Workload::Mixed.goals()));
-        let facts = ServerFacts { version: 170_002, throwaway: true, visible: true };
+        let facts = ServerFacts {
+            version: 170_002,
+            throwaway: true,
+            visible: true,
+            optimization: Some("-Os".to_owned()),
+        };
         Report {
             bench: "apply",
             version: "0.1.0",
             cores: 2,
             source: facts.clone(),
-            target: ServerFacts { version: 180_001, ..facts },
+            target: ServerFacts { version: 180_001, optimization: Some("-O2".to_owned()), ..facts },
             scale: 1.0,
             rounds: 2,
             connections: 1,

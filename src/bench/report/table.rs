@@ -21,9 +21,12 @@ pub fn table(report: &Report) -> String {
 pub(super) fn heading(report: &Report) -> String {
     let server = |facts: &ServerFacts| {
         let minor = facts.version % 10_000;
+        let flag = facts.optimization.as_deref().filter(|_| !facts.is_usual());
         format!(
-            "{}.{minor}{}",
+            "{}.{minor}{}{}",
             facts.version / 10_000,
+            flag.map(|flag| format!(" (built with {flag}: what a server in use takes is less)"))
+                .unwrap_or_default(),
             if facts.visible { "" } else { " (its CPU is not visible from here)" }
         )
     };
@@ -264,7 +267,7 @@ mod tests {
     #[test]
     fn for_people() {
         insta::assert_snapshot!(table(&sample()), @r"
-bench apply: PostgreSQL 17.2 → 18.1, 2 cores, scale 1, the middle one of 2 rounds; pg_migrator 0.1.0 over 1 lane
+bench apply: PostgreSQL 17.2 (built with -Os: what a server in use takes is less) → 18.1, 2 cores, scale 1, the middle one of 2 rounds; pg_migrator 0.1.0 over 1 lane
 
 update-bulk — rows updated in 10 transactions: 500,000 changes in 10 transactions, 100.0 MB of WAL
                    s  changes/s  tx/s  MB/s  client  walsender  worker  sessions  other  µs each  busy  of limit  × own   rows
