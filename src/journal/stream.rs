@@ -71,19 +71,23 @@ pub fn lane_applied(name: &str, lane: usize, progress: Progress) -> String {
     )
 }
 
-/// The statement that records how changes of a relation (its OID on the source) go to lanes: by row, or to one lane. It has to be
-/// committed before anything goes there.
-pub fn route(name: &str, relation: u32, apart: bool) -> String {
+/// As [`lane_applied`], for a lane that has its part of a batch which was spread over all: `splits` tell the parts apart.
+pub fn lane_spread(name: &str, lane: usize, progress: Progress, splits: &str) -> String {
     format!(
-        "INSERT INTO _pg_migrator.route VALUES ({}, {relation}, {apart}) \
-         ON CONFLICT (migration, relation) DO UPDATE SET apart = excluded.apart",
+        "UPDATE _pg_migrator.lane SET commit_lsn = '{}', end_lsn = '{}', splits = {} WHERE migration = {} AND lane = {lane}",
+        progress.commit_lsn,
+        progress.end_lsn,
+        quote_literal(splits),
         quote_literal(name)
     )
 }
 
-/// The query for what [`route`] recorded: the relation's OID, and whether it goes by row.
-pub fn routes(name: &str) -> String {
-    format!("SELECT relation, apart FROM _pg_migrator.route WHERE migration = {}", quote_literal(name))
+/// The query for the splits of the batch that some lanes have and others have not: a lane that is ahead holds them.
+pub fn splits(name: &str) -> String {
+    format!(
+        "SELECT splits FROM _pg_migrator.lane WHERE migration = {} ORDER BY end_lsn DESC, lane LIMIT 1",
+        quote_literal(name)
+    )
 }
 
 /// The statements by which there are so many lanes from now on, all of which stand here.

@@ -10,7 +10,6 @@
 //! complete before it is applied first where that is possible. Dropping the future ends all of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channel};
@@ -22,7 +21,7 @@ use super::decoding::{AHEAD, Decoding, Handed};
 use super::error::StreamError;
 use super::in_progress::InProgress;
 use super::intake::Intake;
-use super::pressure::Pressure;
+use super::pressure::{Flag, Pressure};
 use super::receive::channel;
 use super::receiving::{Beginning, Receiving};
 use super::status::{Order, Status};
@@ -37,8 +36,8 @@ use crate::progress::Reporter;
 const FLUSH: Duration = Duration::from_millis(500);
 /// Changes of a batch from which on more than one lane is worth the second round trip that it costs.
 const SPREAD_FROM: usize = 500;
-/// Changes in one batch.
-const CHANGES: usize = 100_000;
+/// Changes in one batch. More fold better where the same rows change again, and leave more to one lane when the source has sent all.
+const CHANGES: usize = 50_000;
 
 /// What the stream works with.
 #[derive(Clone, Debug)]
@@ -153,8 +152,8 @@ pub async fn run(
 /// The applier's task.
 struct Applying {
     applier: Applier,
-    /// More lanes than one pay.
-    pressed: Arc<AtomicBool>,
+    /// What more lanes than one pay for.
+    pressed: Flag,
     status: Arc<Status>,
     flushed: Arc<Notify>,
     last_flush: Instant,
@@ -197,7 +196,7 @@ impl Applying {
                 self.flush().await?;
             }
             durable = ends && (last || self.last_flush.elapsed() >= FLUSH);
-            self.applier.press(self.pressed.load(Ordering::Relaxed));
+            self.applier.press(self.pressed.get());
             let applied = self.applier.apply(batch, durable).await?;
             self.count(applied, ends);
             if !ends {

@@ -40,6 +40,9 @@ async fn rows_of_one_batch_go_to_all_lanes_where_nothing_ties_them() {
         pair.assert_same();
         let spread = ["apart", "\"two Keys\"", "fk", "p"].map(|table| transactions(&pair, table));
         assert_eq!(spread, ["4", "4", "4", "4"]);
+        // Neighbours share a lane, as they share pages.
+        let ranges = "SELECT count(*) FROM (SELECT lag(xmin::text) OVER (ORDER BY id) <> xmin::text AS begins FROM apart) AS r WHERE begins";
+        assert_eq!(pair.target.psql(ranges), "3");
         let whole = ["also_unique", "numbers", "no_key", "whole_row"].map(|table| transactions(&pair, table));
         assert_eq!(whole, ["1", "1", "1", "1"]);
         let lanes = pair.progress().await;

@@ -6,12 +6,13 @@
 //! source's order, which is always right.
 //! Invariant: the lane's LSN is in the same transaction as the changes it speaks of.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::lane::{Failure, Kind, Lane};
 use super::segment::{self, Targets};
 use super::serial::{self, PAUSE, TRIES, is_in_the_way};
+use super::splits::Splits;
 use super::target_relation::{self, TargetRelation, Unfit};
 use super::{Applied, ApplyError, ApplySetup, Missing, jobs, route, session, spread, statement};
 use crate::journal;
@@ -20,6 +21,7 @@ use crate::pg::Server;
 use crate::progress::Event;
 use crate::stream::batch::{Batch, Commit, Segment};
 use crate::stream::change::ChangeKind;
+use crate::stream::pressure::Pays;
 use crate::stream::relation::{Relation, ReplicaIdentity};
 
 /// Rows from which on a batch that the target refuses is halved; fewer are soon applied one by one.
@@ -42,8 +44,8 @@ pub struct Applier {
     pub(super) lanes: Vec<Lane>,
     pub(super) targets: Targets,
     mappings: u32,
-    /// While lanes stand apart: how changes went to them.
-    routes: HashMap<u32, bool>,
+    /// While lanes stand apart: how what some of them have was divided.
+    pub(super) splits: Splits,
     /// The target's transaction is open: it holds pieces of a large source transaction.
     open: bool,
     /// Something is committed that may not be flushed.
@@ -52,7 +54,7 @@ pub struct Applier {
     bite: usize,
     /// Lanes are used only where they pay: their number was not asked for.
     pub(super) sparing: bool,
-    pub(super) pressed: bool,
+    pub(super) pays: Pays,
     usable: bool,
     pub(super) missing: BTreeMap<String, Missing>,
     pub(super) warned: HashSet<(String, Kind)>,
@@ -75,7 +77,7 @@ impl Applier {
         if sparing {
             setup.jobs = jobs::default_jobs(lane.wire()).await?;
         }
-        let routes = spread::begin(&mut lane, &mut setup).await?;
+        let splits = spread::begin(&mut lane, &mut setup).await?;
         if lane.enforced {
             let message = "the role may not set session_replication_role on the target: triggers are disabled until cutover, and \
                            foreign keys are checked for every change, which is slower";
@@ -90,21 +92,21 @@ impl Applier {
             lanes,
             targets: Targets::default(),
             mappings: 0,
-            routes,
+            splits,
             open: false,
             dirty: false,
             bite: usize::MAX,
             sparing,
-            pressed: false,
+            pays: Pays::Nothing,
             usable: true,
             missing: BTreeMap::new(),
             warned: HashSet::new(),
         })
     }
 
-    /// Whether more lanes than one pay just now. Heeded where nobody has said how many there shall be.
-    pub fn press(&mut self, pressed: bool) {
-        self.pressed = pressed;
+    /// What more lanes than one pay for just now. Heeded where nobody has said how many there shall be.
+    pub(in crate::stream) fn press(&mut self, pays: Pays) {
+        self.pays = pays;
     }
 
     /// Applies a batch. With [`Batch::ends`] the target's transaction commits, and if `durable` everything so far is flushed
@@ -223,11 +225,6 @@ impl Applier {
             if behind.len() < self.lanes.len() {
                 self.catch_up(batch, &behind, durable, applied).await?;
                 self.dirty = !durable;
-                if self.is_level() {
-                    // From here on, the target's indexes as they are now decide where changes go.
-                    self.routes.clear();
-                    self.targets = Targets::default();
-                }
                 return Ok(Taken::WithCare);
             }
         }
@@ -322,28 +319,12 @@ impl Applier {
             };
             self.mappings += 1;
             if self.lanes.len() > 1 {
-                target.apart = self.goes_apart(&target).await?;
+                target.apart = route::goes_apart(self.lane()?.wire(), &target).await?;
             }
             self.warn_of(&target);
             self.targets.add(target);
         }
         Ok(())
-    }
-
-    /// Whether rows of this table go to different lanes; recorded before the first of them does.
-    async fn goes_apart(&mut self, target: &TargetRelation) -> Result<bool, ApplyError> {
-        if let Some(&apart) = self.routes.get(&target.relation.oid) {
-            return Ok(apart);
-        }
-        let statement = |apart| journal::route(&self.setup.name, target.relation.oid, apart);
-        let (apart_so, whole_so) = (statement(true), statement(false));
-        let open = self.open;
-        let lane = self.lane()?;
-        // Inside an open transaction nothing could be recorded before it ends.
-        let apart = !open && route::goes_apart(lane.wire(), target).await?;
-        let sql = if apart { apart_so } else { whole_so };
-        lane.wire().simple("recording where changes go", &sql).await?;
-        Ok(apart)
     }
 
     fn warn_of(&self, target: &TargetRelation) {
@@ -401,7 +382,7 @@ impl Applier {
         }
         let all: Vec<usize> = (0..self.setup.lanes.len()).collect();
         if good {
-            send_end(lane, &self.setup, &all, ends, durable);
+            send_end(lane, lanes_applied(&self.setup, &all, ends), durable);
         }
         let failure = lane.settle().await?.err();
         if failure.is_none() {
@@ -449,7 +430,7 @@ impl Applier {
             lane.control("RELEASE SAVEPOINT s", "RELEASE", "releasing a savepoint");
         }
         if let Some(ends) = batch.ends {
-            send_end(lane, &self.setup, having, ends, durable);
+            send_end(lane, lanes_applied(&self.setup, having, ends), durable);
         }
         if let Err(failure) = lane.settle().await? {
             return Err(ApplyError::Commit { lsn, source: Box::new(failure.error) });
@@ -481,14 +462,21 @@ fn count(batch: &Batch, applied: &mut Applied) {
     }
 }
 
-/// The end of a transaction: the journal's LSN of the lanes that have the changes then; COMMIT.
-pub(super) fn send_end(lane: &mut Lane, setup: &ApplySetup, having: &[usize], ends: Commit, durable: bool) {
+/// The statements by which the journal knows that these lanes have what ends here.
+fn lanes_applied<'a>(
+    setup: &'a ApplySetup,
+    having: &'a [usize],
+    ends: Commit,
+) -> impl Iterator<Item = String> + 'a {
+    having.iter().map(move |lane| journal::lane_applied(&setup.name, *lane, spread::progress(ends)))
+}
+
+/// The end of a transaction: what the journal says of the lanes that have the changes then; COMMIT.
+pub(super) fn send_end(lane: &mut Lane, applied: impl IntoIterator<Item = String>, durable: bool) {
     if durable {
         lane.control("SET LOCAL synchronous_commit = on", "SET", "making settings");
     }
-    let progress = journal::Progress { commit_lsn: ends.commit_lsn, end_lsn: ends.end_lsn };
-    for number in having {
-        let sql = journal::lane_applied(&setup.name, *number, progress);
+    for sql in applied {
         lane.control(&sql, "UPDATE 1", "recording what was applied");
     }
     lane.control("COMMIT", "COMMIT", "committing");

@@ -81,7 +81,7 @@ impl Routing {
 
     /// The parts that a batch falls into over so many lanes; `None`: it has to be applied as one.
     pub fn parts(&self, batch: &Batch, lanes: usize) -> Option<usize> {
-        let parts = route::parts(batch, &self.0, lanes)?;
+        let (parts, _) = route::parts(batch, &self.0, lanes)?;
         Some(parts.iter().flatten().map(Vec::len).sum())
     }
 }

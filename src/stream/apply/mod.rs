@@ -22,6 +22,7 @@ mod segment;
 mod serial;
 mod session;
 mod shown;
+mod splits;
 mod spread;
 mod statement;
 mod suspend;

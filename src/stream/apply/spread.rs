@@ -3,20 +3,20 @@
 //! Every lane's transaction holds that lane's own LSN, so where the run ends between two commits the journal says which lanes have the
 //! batch, and the next run gives it to the others alone. Invariants: nothing is committed before every lane has done its part;
 //! where one fails, all roll back, and the batch is applied as one; while lanes stand apart, changes go where they went when they came to, as
-//! the journal has it ([`journal::route`]), whatever the target's indexes are by now.
+//! the journal has it ([`journal::splits`]), whatever the target's indexes are by now.
 
-use std::collections::HashMap;
-
-use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::applier::{Applier, send_end};
 use super::lane::{Failure, Lane};
 use super::segment::{self, Targets};
+use super::splits::Splits;
 use super::{Applied, ApplyError, ApplySetup, route};
+use crate::error::Side;
 use crate::journal::{self, Progress};
 use crate::pg::SqlError;
-use crate::stream::batch::{Batch, Commit, RelationNet, Segment};
+use crate::stream::batch::{Batch, Commit, Net, RelationNet, Segment};
+use crate::stream::pressure::Pays;
 
 /// Lanes never wait for each other's rows; this is for what nobody has thought of.
 const SECOND_LINE: &str = "SET LOCAL lock_timeout = '10s'";
@@ -30,26 +30,26 @@ impl Applier {
     }
 
     /// The parts of a batch that is a transaction of its own, where it is to be spread.
-    pub(super) fn parts(&self, batch: &Batch) -> Option<Vec<route::Parts>> {
+    pub(super) fn parts(&self, batch: &Batch) -> Option<(Vec<route::Parts>, Splits)> {
         let changes = batch.rows();
         let enforced = self.lanes.iter().any(|lane| lane.enforced);
         if self.lanes.len() < 2
             || enforced
             || changes < self.setup.spread_from
-            || self.sparing && !self.pressed
+            || self.sparing && !pays(batch, self.pays)
         {
             return None;
         }
-        let parts = route::parts(batch, &self.targets, self.lanes.len())?;
+        let (parts, splits) = route::parts(batch, &self.targets, self.lanes.len())?;
         let busy = |lane: &usize| parts.iter().any(|lanes| !lanes[*lane].is_empty());
-        ((0..self.lanes.len()).filter(busy).count() > 1).then_some(parts)
+        ((0..self.lanes.len()).filter(busy).count() > 1).then_some((parts, splits))
     }
 
     /// Applies a batch over all lanes. A failure: nothing of it was committed, and every lane is rolled back.
     pub(super) async fn spread(
         &mut self,
         batch: &Batch,
-        parts: &[route::Parts],
+        (parts, splits): &(Vec<route::Parts>, Splits),
         ends: Commit,
         durable: bool,
     ) -> Result<Option<Failure>, ApplyError> {
@@ -67,8 +67,9 @@ impl Applier {
             }
             return Ok(failure);
         }
-        let setup = &self.setup;
-        let work = self.lanes.iter_mut().enumerate().map(|(n, lane)| commit(lane, setup, n, ends, durable));
+        let (setup, splits) = (&self.setup, splits.to_json());
+        let work = self.lanes.iter_mut().enumerate();
+        let work = work.map(|(n, lane)| commit(lane, setup, n, ends, &splits, durable));
         for done in join_all(work).await {
             done?.map_err(|failure| refused(ends, failure))?;
         }
@@ -85,7 +86,7 @@ impl Applier {
         applied: &mut Applied,
     ) -> Result<(), ApplyError> {
         for &lane in behind {
-            let only = route::only(batch, &self.targets, lane, self.lanes.len());
+            let only = route::only(batch, &self.splits, lane, self.lanes.len());
             let only = only.ok_or_else(|| untold(batch))?;
             self.apply_with_care(&only, lane, &[lane], durable, applied).await?;
         }
@@ -94,7 +95,7 @@ impl Applier {
 
     /// These lanes have what ends here.
     pub(super) fn advance(&mut self, ends: Commit, lanes: impl IntoIterator<Item = usize>) {
-        let at = Progress { commit_lsn: ends.commit_lsn, end_lsn: ends.end_lsn };
+        let at = progress(ends);
         for lane in lanes {
             if let Some(position) = self.setup.lanes.get_mut(lane) {
                 *position = at;
@@ -106,6 +107,20 @@ impl Applier {
     pub(super) fn is_level(&self) -> bool {
         is_level(&self.setup.lanes)
     }
+}
+
+/// Whether a batch is of a kind that more lanes than one pay for.
+fn pays(batch: &Batch, pays: Pays) -> bool {
+    let rows = |net: &Net| match net {
+        Net::Rows { deletes, updates, inserts } => (deletes.len() + updates.len(), inserts.len()),
+        Net::Serial(_) => (0, 0),
+    };
+    let kinds = batch.segments.iter().flat_map(|segment| match segment {
+        Segment::Rows { net, .. } => net.as_slice(),
+        Segment::Truncate { .. } => &[],
+    });
+    let (changes, inserts) = kinds.map(|part| rows(&part.net)).fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+    pays == Pays::All || pays == Pays::Changes && changes >= inserts
 }
 
 /// What was spread is whole transactions that are told apart by lane; anything else comes to all lanes at once.
@@ -147,22 +162,29 @@ async fn commit(
     setup: &ApplySetup,
     number: usize,
     ends: Commit,
+    splits: &str,
     durable: bool,
 ) -> Result<Result<(), Failure>, SqlError> {
-    send_end(lane, setup, &[number], ends, durable);
+    let applied = journal::lane_spread(&setup.name, number, progress(ends), splits);
+    send_end(lane, [applied], durable);
     lane.settle().await
 }
 
-/// Makes as many lanes as there shall be, where all stand at one position; else tells how changes of each relation went to them.
+/// Where a lane stands that has what ends here.
+pub(super) fn progress(ends: Commit) -> Progress {
+    Progress { commit_lsn: ends.commit_lsn, end_lsn: ends.end_lsn }
+}
+
+/// Makes as many lanes as there shall be, where all stand at one position; else tells how what some of them have was divided.
 /// Only the session that has the first lane may ask: all others are gone.
-pub(super) async fn begin(lane: &mut Lane, setup: &mut ApplySetup) -> Result<HashMap<u32, bool>, ApplyError> {
+pub(super) async fn begin(lane: &mut Lane, setup: &mut ApplySetup) -> Result<Splits, ApplyError> {
     let Some(at) = setup.lanes.first().copied().filter(|_| is_level(&setup.lanes)) else {
-        let rows = lane.wire().rows("reading where changes go", &journal::routes(&setup.name)).await?;
-        let field = |row: &[Option<Bytes>], at: usize| {
-            Some(String::from_utf8_lossy(row.get(at)?.as_ref()?).into_owned())
-        };
-        let entry = |row: &Vec<Option<Bytes>>| Some((field(row, 0)?.parse().ok()?, field(row, 1)? == "t"));
-        return Ok(rows.iter().filter_map(entry).collect());
+        const WHAT: &str = "reading how changes went to lanes";
+        let rows = lane.wire().rows(WHAT, &journal::splits(&setup.name)).await?;
+        let text = rows.first().and_then(|row| row.first()?.as_deref()).unwrap_or_default();
+        let splits = std::str::from_utf8(text).ok().and_then(Splits::from_json);
+        let unread = || SqlError::local(Side::Target, WHAT, "the journal's row is none of this version's");
+        return Ok(splits.ok_or_else(unread)?);
     };
     if setup.jobs != setup.lanes.len() {
         let set = journal::lanes_set(&setup.name, setup.jobs, at);
@@ -170,7 +192,7 @@ pub(super) async fn begin(lane: &mut Lane, setup: &mut ApplySetup) -> Result<Has
         lane.wire().simple("setting the number of lanes", &sql).await?;
         setup.lanes = vec![at; setup.jobs.max(1)];
     }
-    Ok(HashMap::new())
+    Ok(Splits::default())
 }
 
 fn is_level(lanes: &[Progress]) -> bool {
