@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::shown::hex;
 use crate::stream::relation::Relation;
 use crate::stream::tuple::{Datum, Tuple};
 
@@ -100,7 +101,7 @@ impl Splits {
             return Some(());
         }
         let mut teller = Teller::of(relation);
-        let mut sample = Vec::with_capacity(SAMPLE + 1);
+        let mut sample = Vec::with_capacity(SAMPLE);
         for row in rows.step_by(count.div_ceil(SAMPLE)) {
             let key = teller.key(row)?;
             sample.push(key.get(..LONGEST).unwrap_or(key).to_vec());
@@ -118,8 +119,8 @@ impl Splits {
 
     /// As the journal holds them.
     pub fn to_json(&self) -> String {
-        let hex = |key: &Vec<u8>| key.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let tables = self.0.iter().map(|(oid, begins)| (*oid, begins.iter().map(hex).collect::<Vec<_>>()));
+        let tables =
+            self.0.iter().map(|(oid, begins)| (*oid, begins.iter().map(|key| hex(key)).collect::<Vec<_>>()));
         serde_json::json!(tables.collect::<BTreeMap<_, _>>()).to_string()
     }
 
