@@ -10,10 +10,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::batch::{Batch, Commit, Seam, Segment};
-use super::change::{Change, ChangeKind};
+use super::batch::{Batch, Commit};
+use super::change::Change;
 use super::message::{Begin, Message, Truncate};
-use super::net::fold;
+use super::pending::{Mark, Pending};
 use super::relation::Relation;
 use super::taken::Taken;
 use crate::journal::Progress;
@@ -77,9 +77,6 @@ pub enum BatchError {
     },
 }
 
-/// The memory a change takes beside its row: itself, and its part in the net effect.
-const OVERHEAD: usize = size_of::<Change>() + 96;
-
 /// Collects changes until they are taken.
 #[derive(Debug)]
 pub struct Batcher {
@@ -95,6 +92,8 @@ pub struct Batcher {
     late: Option<Lsn>,
     relations: HashMap<u32, Known>,
     names: HashMap<(String, String), u32>,
+    /// The table of the last change, and whether it takes part: the next change's, most often.
+    last: Option<(u32, bool)>,
     /// Whole batches that a barrier closed.
     closed: VecDeque<Pending>,
     pending: Pending,
@@ -114,24 +113,6 @@ struct Known {
     taken: bool,
 }
 
-/// Changes that wait: those of whole transactions, then those of the one that is open.
-#[derive(Debug, Default)]
-struct Pending {
-    pieces: Vec<Piece>,
-    ends: Option<Commit>,
-    transactions: u64,
-    bytes: usize,
-    changes: usize,
-    /// Where those of whole transactions end.
-    seams: Vec<Seam>,
-}
-
-#[derive(Debug)]
-enum Piece {
-    Rows { changes: Vec<Change>, closed: bool },
-    Truncate(Truncate),
-}
-
 /// The transaction that is being received.
 #[derive(Debug)]
 struct Open {
@@ -139,17 +120,9 @@ struct Open {
     fate: Fate,
     /// Whether anything of it was collected.
     collected: bool,
-    /// Where it begins in what is pending: pieces, changes in the last of them, bytes and changes in all.
+    /// Where it begins in what is pending.
     mark: Mark,
     late: BTreeMap<u32, u64>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Mark {
-    pieces: usize,
-    in_last: usize,
-    bytes: usize,
-    changes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +148,7 @@ impl Batcher {
             late: None,
             relations: HashMap::new(),
             names: HashMap::new(),
+            last: None,
             closed: VecDeque::new(),
             pending: Pending::default(),
             open: None,
@@ -218,6 +192,11 @@ impl Batcher {
         !self.closed.is_empty()
             || self.pending.bytes >= self.limits.bytes
             || self.pending.changes >= self.limits.changes
+    }
+
+    /// Changes of the transaction under way that wait, where it is alone.
+    pub fn begun(&self) -> usize {
+        if self.has_ready() { 0 } else { self.pending.changes }
     }
 
     /// Rows collected since the beginning.
@@ -278,12 +257,7 @@ impl Batcher {
         self.last_commit = commit.commit_lsn;
         match open.fate {
             Fate::Collect => {
-                if open.collected {
-                    self.pending.transactions += 1;
-                    self.pending.bytes += size_of::<Seam>();
-                    self.pending.seams.push(self.pending.seam(commit));
-                }
-                self.pending.ends = Some(commit);
+                self.pending.end(commit, open.collected);
                 Ok(None)
             }
             Fate::Late if !open.late.is_empty() => {
@@ -321,6 +295,7 @@ impl Batcher {
         }
         let taken = self.taken.takes(&relation);
         self.relations.insert(relation.oid, Known { relation, taken });
+        self.last = None;
     }
 
     fn takes(&self, relation: &Relation) -> bool {
@@ -328,12 +303,17 @@ impl Batcher {
     }
 
     fn change(&mut self, change: Change) -> Result<Option<Dropped>, BatchError> {
-        let taken = self.takes(&change.relation);
+        let oid = change.relation.oid;
+        let taken = match self.last {
+            Some((last, taken)) if last == oid => taken,
+            _ => self.takes(&change.relation),
+        };
+        self.last = Some((oid, taken));
         let open = self.open.as_mut().ok_or(BatchError::Outside("row change"))?;
         match open.fate {
             Fate::Skip => {}
             _ if !taken => return Ok(Some(Dropped::Ignored(1))),
-            Fate::Late => *open.late.entry(change.relation.oid).or_default() += 1,
+            Fate::Late => *open.late.entry(oid).or_default() += 1,
             Fate::Collect => {
                 open.collected = true;
                 self.collected += 1;
@@ -358,9 +338,7 @@ impl Batcher {
             Fate::Collect if truncate.relations.is_empty() => {}
             Fate::Collect => {
                 open.collected = true;
-                self.pending.pieces.push(Piece::Truncate(truncate));
-                self.pending.bytes += OVERHEAD;
-                self.pending.changes += 1;
+                self.pending.truncate(truncate);
             }
         }
         Ok((ignored > 0).then_some(Dropped::Ignored(ignored)))
@@ -399,7 +377,7 @@ impl Batcher {
         if self.has_ready() {
             return self.take_ready();
         }
-        if self.pending.pieces.is_empty() || !self.barriers.is_empty() {
+        if self.pending.is_empty() || !self.barriers.is_empty() {
             return None;
         }
         if let Some(open) = &mut self.open {
@@ -413,85 +391,6 @@ impl Batcher {
         if !self.has_ready() {
             let to = self.late.map_or(self.quiet, |late| self.quiet.min(late));
             self.settled = self.settled.max(to);
-        }
-    }
-}
-
-impl Pending {
-    fn mark(&self) -> Mark {
-        let in_last = match self.pieces.last() {
-            Some(Piece::Rows { changes, .. }) => changes.len(),
-            _ => 0,
-        };
-        Mark { pieces: self.pieces.len(), in_last, bytes: self.bytes, changes: self.changes }
-    }
-
-    fn seam(&self, commit: Commit) -> Seam {
-        let Mark { pieces, in_last, changes, .. } = self.mark();
-        Seam { segments: pieces, in_last, changes, commit }
-    }
-
-    fn add(&mut self, change: Change) {
-        self.bytes += OVERHEAD + change.kind.row_bytes();
-        self.changes += 1;
-        match self.pieces.last_mut() {
-            Some(Piece::Rows { changes, closed: false }) => changes.push(change),
-            _ => self.pieces.push(Piece::Rows { changes: vec![change], closed: false }),
-        }
-    }
-
-    fn close_segment(&mut self) {
-        if let Some(Piece::Rows { closed, .. }) = self.pieces.last_mut() {
-            *closed = true;
-        }
-    }
-
-    /// What came after the mark.
-    fn split_off(&mut self, mark: Mark) -> Pending {
-        let mut rest = Pending {
-            bytes: self.bytes - mark.bytes,
-            changes: self.changes - mark.changes,
-            ..Pending::default()
-        };
-        let later = self.pieces.split_off(mark.pieces.min(self.pieces.len()));
-        if let Some(Piece::Rows { changes, closed }) = self.pieces.last_mut()
-            && changes.len() > mark.in_last
-        {
-            rest.pieces.push(Piece::Rows { changes: changes.split_off(mark.in_last), closed: *closed });
-        }
-        rest.pieces.extend(later);
-        (self.bytes, self.changes) = (mark.bytes, mark.changes);
-        rest
-    }
-
-    fn into_batch(self) -> Batch {
-        let segments = self.pieces.into_iter().map(|piece| match piece {
-            Piece::Rows { changes, .. } => {
-                let net = fold(&changes);
-                Segment::Rows { changes, net }
-            }
-            Piece::Truncate(truncate) => Segment::Truncate {
-                relations: truncate.relations,
-                restart_identity: truncate.restart_identity,
-            },
-        });
-        Batch {
-            segments: segments.collect(),
-            ends: self.ends,
-            transactions: self.transactions,
-            bytes: self.bytes,
-            seams: self.seams,
-        }
-    }
-}
-
-impl ChangeKind {
-    /// Bytes of its rows.
-    fn row_bytes(&self) -> usize {
-        match self {
-            ChangeKind::Insert { new } => new.len(),
-            ChangeKind::Update { old, new } => new.len() + old.as_ref().map_or(0, |old| old.len()),
-            ChangeKind::Delete { old } => old.len(),
         }
     }
 }

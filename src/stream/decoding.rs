@@ -1,7 +1,7 @@
 //! Decoding: a thread of its own that turns frames into batches for the applier.
 //!
-//! While the applier is idle, what is complete is handed over at once; while it is busy, transactions gather, so that batches become as large
-//! as the applier is slow. Invariants: at most [`AHEAD`] batches are with the applier, so memory is bounded; the thread waits only on
+//! While the applier is idle, what is complete is handed over at once, and so is the beginning of a transaction that is long; while it is busy,
+//! transactions gather, so that batches become as large as the applier is slow. Invariants: at most [`AHEAD`] batches are with the applier, so memory is bounded; the thread waits only on
 //! channels, and ends when any of them does.
 
 use crossbeam_channel::{Receiver as Source, TryRecvError, select};
@@ -19,6 +19,9 @@ use crate::lsn::Lsn;
 
 /// Batches that the applier may hold: one that it works on, and the next.
 pub(super) const AHEAD: usize = 2;
+
+/// Changes of a transaction that is still coming from which on an applier that has nothing else to do begins with it.
+const PIECE: usize = 10_000;
 
 /// What the applier is handed.
 #[derive(Debug)]
@@ -54,8 +57,10 @@ impl Decoding {
             let batcher = &mut intake.batcher;
             let full = batcher.is_full() || kept >= 2 * self.limits.bytes;
             let idle = done && self.chunks.source().is_empty();
+            // A large transaction is committed on the source when it comes, so the target need not wait for the rest of it.
+            let begins = idle && free == AHEAD && batcher.begun() >= PIECE;
             if free > 0 && (full || idle) {
-                let batch = if full { batcher.take() } else { batcher.take_ready() };
+                let batch = if full || begins { batcher.take() } else { batcher.take_ready() };
                 let settled = batcher.settled();
                 if batch.is_some() || settled > told {
                     free -= 1;

@@ -29,6 +29,7 @@ pub mod lag;
 pub mod message;
 pub mod net;
 pub(crate) mod pacing;
+mod pending;
 mod pressure;
 mod receive;
 mod receiving;

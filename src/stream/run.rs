@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channel};
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::timeout;
 
 use super::apply::{Applied, Applier, ApplyError, ApplySetup};
 use super::batcher::{Batcher, Limits};
@@ -34,6 +35,10 @@ use crate::progress::Reporter;
 
 /// Under load, what is applied is flushed this often.
 const FLUSH: Duration = Duration::from_millis(500);
+/// With nothing to apply, what is not flushed yet waits so long for more.
+const GRACE: Duration = Duration::from_millis(5);
+/// Changes of a batch from which on its commit does not wait for the disk for want of a next batch: it was long in coming, and the next may be here by then.
+const LAZY_FROM: usize = 500;
 /// Changes of a batch from which on more than one lane is worth the second round trip that it costs.
 const SPREAD_FROM: usize = 500;
 /// Changes in one batch. More fold better where the same rows change again, and leave more to one lane when the source has sent all.
@@ -76,16 +81,6 @@ pub async fn run(
         let binary = input.options.binary && !status.is_text_only();
         Receiving::connect(input.source.clone(), input.publication, binary).await?
     };
-    let setup = ApplySetup {
-        name: input.name.clone(),
-        lanes: input.lanes.clone(),
-        jobs: input.options.lanes,
-        spread_from: SPREAD_FROM,
-        encoding: receiving.encoding.to_owned(),
-        binary: receiving.binary,
-        reporter: input.reporter.clone(),
-    };
-    let applier = Applier::open(&input.target, setup).await?;
     let quarter = (input.options.apply_memory / 4).max(1 << 20);
     let limits = Limits { bytes: quarter, changes: CHANGES };
     let (chunks, chunk_source) = channel(quarter);
@@ -104,6 +99,17 @@ pub async fn run(
         applied: all_applied,
     };
     receiving.begin(beginning).await?;
+    let setup = ApplySetup {
+        name: input.name.clone(),
+        lanes: input.lanes.clone(),
+        jobs: input.options.lanes,
+        spread_from: SPREAD_FROM,
+        encoding: receiving.encoding.to_owned(),
+        binary: receiving.binary,
+        reporter: input.reporter.clone(),
+    };
+    // Meanwhile the source reads what it has to send.
+    let applier = Applier::open(&input.target, setup).await?;
     let batcher = Batcher::new(&input.lanes, limits, input.relations);
     let in_progress = InProgress::new(quarter, std::env::temp_dir());
     let intake = Intake::new(batcher, in_progress, Arc::clone(&status));
@@ -174,10 +180,13 @@ impl Applying {
             let next = match handed.try_recv() {
                 Ok(next) => Some(next),
                 Err(TryRecvError::Disconnected) => None,
-                Err(TryRecvError::Empty) => {
-                    self.flush().await?;
-                    handed.recv().await
-                }
+                Err(TryRecvError::Empty) => match timeout(GRACE, handed.recv()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        self.flush().await?;
+                        handed.recv().await
+                    }
+                },
             };
             let Some(next) = next else { break };
             self.apply(next, handed.is_empty()).await?;
@@ -195,7 +204,8 @@ impl Applying {
                 // What is before a transaction of many pieces is not to wait for its end.
                 self.flush().await?;
             }
-            durable = ends && (last || self.last_flush.elapsed() >= FLUSH);
+            let small = batch.rows() < LAZY_FROM;
+            durable = ends && (last && small || self.last_flush.elapsed() >= FLUSH);
             self.applier.press(self.pressed.get());
             let applied = self.applier.apply(batch, durable).await?;
             self.count(applied, ends);

@@ -17,8 +17,8 @@ use crate::pg::SqlError;
 use crate::progress::Reporter;
 use crate::stream::{self, Input, Order, Status, StreamError, Taken, apply};
 
-/// Between two looks at its progress: a look costs nothing.
-const LOOK: Duration = Duration::from_millis(2);
+/// Between two looks at its progress.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A stream under way.
 #[derive(Debug)]
