@@ -194,6 +194,11 @@ impl Batcher {
             || self.pending.changes >= self.limits.changes
     }
 
+    /// Changes that wait, those of the transaction under way too.
+    pub fn waiting(&self) -> usize {
+        self.pending.changes
+    }
+
     /// Changes of the transaction under way that wait, where it is alone.
     pub fn begun(&self) -> usize {
         if self.has_ready() { 0 } else { self.pending.changes }

@@ -49,6 +49,8 @@ impl Decoding {
     pub(super) fn run(mut self, mut intake: Intake) -> Result<(), StreamError> {
         let mut free = AHEAD;
         let mut told = intake.batcher.settled();
+        // Rows of the batch that was handed over last.
+        let mut last = 0;
         // Bytes of chunks that what is collected may keep in memory (a row is a slice of the chunk it came in), and those of
         // them that the transaction under way does.
         let (mut kept, mut kept_open) = (0, 0);
@@ -59,13 +61,16 @@ impl Decoding {
             let idle = done && self.chunks.source().is_empty();
             // A large transaction is committed on the source when it comes, so the target need not wait for the rest of it.
             let begins = idle && free == AHEAD && batcher.begun() >= PIECE;
-            if free > 0 && (full || idle) {
+            // Behind a batch that is being applied goes one that is as large, or none: each has a price of its own.
+            let worth = free == AHEAD || batcher.waiting() >= last;
+            if free > 0 && (full || idle && worth) {
                 let batch = if full || begins { batcher.take() } else { batcher.take_ready() };
                 let settled = batcher.settled();
                 if batch.is_some() || settled > told {
                     free -= 1;
                     told = settled;
-                    self.pressure.handed(batch.as_ref().map_or(0, Batch::rows) as u64, batcher.collected());
+                    last = batch.as_ref().map_or(0, Batch::rows);
+                    self.pressure.handed(last as u64, batcher.collected());
                     if self.batches.send(Handed { batch, settled }).is_err() {
                         return Ok(());
                     }
