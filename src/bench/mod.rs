@@ -90,7 +90,7 @@ pub struct Asked {
     pub task: Task,
     /// Multiplies the rows and transactions of each workload.
     pub scale: f64,
-    /// How often each contender runs; the middle one counts.
+    /// How often each contender runs; the middle one is shown, and goals are judged by the middle of the rounds.
     pub rounds: usize,
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct BenchCommonArgs {
     /// Multiplies the rows and transactions of each workload.
     #[arg(long, value_name = "F", default_value_t = 1.0, allow_negative_numbers = true)]
     pub(crate) scale: f64,
-    /// How often each contender runs; the middle one counts.
+    /// How often each contender runs; the middle one is shown, and goals are judged by the middle of the rounds.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) rounds: u16,
     /// What is printed on stdout.

@@ -25,8 +25,8 @@ pub use slot::{SlotRecord, forget_slot, recorded_slots, reserve_slot};
 pub use undo::{SourceUndo, UndoKind, forget_undo, record_undo, recorded_undos};
 
 pub use stream::{
-    Progress, StreamRecord, cutover_requested, forget_request, lane_applied, lane_spread, lanes_set,
-    request_cutover, resume_statements, splits, stream_begun, stream_record, suspended,
+    Progress, StreamRecord, cutover_requested, forget_request, lane_applied, lanes_set, request_cutover,
+    resume_statements, splits, stream_begun, stream_record, suspended,
 };
 
 use crate::error::ExitCode;

@@ -61,23 +61,14 @@ pub async fn stream_begun(
     Ok(target.batch("recording that the stream begins", &sql).await?)
 }
 
-/// The statement that rides in a lane's transaction.
-pub fn lane_applied(name: &str, lane: usize, progress: Progress) -> String {
+/// The statement that rides in a lane's transaction. `splits`: of a batch that was spread over all lanes, what tells their parts apart.
+pub fn lane_applied(name: &str, lane: usize, progress: Progress, splits: Option<&str>) -> String {
+    let splits = splits.map(|splits| format!(", splits = {}", quote_literal(splits)));
     format!(
-        "UPDATE _pg_migrator.lane SET commit_lsn = '{}', end_lsn = '{}' WHERE migration = {} AND lane = {lane}",
+        "UPDATE _pg_migrator.lane SET commit_lsn = '{}', end_lsn = '{}'{} WHERE migration = {} AND lane = {lane}",
         progress.commit_lsn,
         progress.end_lsn,
-        quote_literal(name)
-    )
-}
-
-/// As [`lane_applied`], for a lane that has its part of a batch which was spread over all: `splits` tell the parts apart.
-pub fn lane_spread(name: &str, lane: usize, progress: Progress, splits: &str) -> String {
-    format!(
-        "UPDATE _pg_migrator.lane SET commit_lsn = '{}', end_lsn = '{}', splits = {} WHERE migration = {} AND lane = {lane}",
-        progress.commit_lsn,
-        progress.end_lsn,
-        quote_literal(splits),
+        splits.unwrap_or_default(),
         quote_literal(name)
     )
 }

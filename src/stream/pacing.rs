@@ -10,6 +10,7 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::pg::{SqlError, Wire};
@@ -31,14 +32,17 @@ const NEAR: Duration = Duration::from_micros(500);
 /// Round trips looked at, where the first are slower.
 const LOOKS: usize = 3;
 
-/// Makes the window small where the source is near. Before the stream starts.
+/// Makes the window small where the source is near. Before the stream starts. What is asked, to see how long an answer takes, is the source's
+/// encoding; that is returned.
 ///
 /// # Errors
 /// A broken connection.
-pub(crate) async fn open_window(wire: &mut Wire) -> Result<(), SqlError> {
+pub(crate) async fn open_window(wire: &mut Wire) -> Result<Option<Bytes>, SqlError> {
+    let mut encoding = None;
     for _ in 0..LOOKS {
         let started = Instant::now();
-        wire.rows("asking for the source's encoding", "SHOW server_encoding").await?;
+        let rows = wire.rows("asking for the source's encoding", "SHOW server_encoding").await?;
+        encoding = rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
         if started.elapsed() < NEAR {
             if let Err(error) = wire.bound_unread(UNREAD) {
                 tracing::debug!(%error, "the receive buffer keeps its size");
@@ -46,7 +50,7 @@ pub(crate) async fn open_window(wire: &mut Wire) -> Result<(), SqlError> {
             break;
         }
     }
-    Ok(())
+    Ok(encoding)
 }
 
 /// Reads what is there, and waits for it where nothing is. Safe to cancel.

@@ -125,15 +125,12 @@ async fn receive(
 /// A walsender's session, and the encoding that values come in. It is asked nothing that it would have to read in the catalogs ([`binary::suits`]).
 async fn connect(source: &Server) -> Result<(Wire, &'static str), StreamError> {
     let mut wire = source.connect_replication("UTF8").await?;
-    pacing::open_window(&mut wire).await?;
-    let what = "asking for the source's encoding";
-    let rows = wire.rows(what, "SHOW server_encoding").await?;
-    let ascii = rows.first().and_then(|row| row.first()?.as_deref()).is_some_and(|name| name == b"SQL_ASCII");
-    if !ascii {
+    let encoding = pacing::open_window(&mut wire).await?;
+    if encoding.is_none_or(|name| name != "SQL_ASCII") {
         return Ok((wire, "UTF8"));
     }
     // Its bytes are in no known encoding: they pass as they are.
-    wire.simple(what, "SET client_encoding = 'SQL_ASCII'").await?;
+    wire.simple("setting the encoding", "SET client_encoding = 'SQL_ASCII'").await?;
     Ok((wire, "SQL_ASCII"))
 }
 

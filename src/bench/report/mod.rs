@@ -130,16 +130,29 @@ pub struct Run {
     pub cpu: Cpu,
     /// CPU of what applies, microseconds per change or row: client and the target's sessions, or its apply worker.
     pub applying_us: Option<f64>,
-    /// Its rate, divided by the limit's.
+    /// Its rate, divided by the limit's in the same round.
     pub share_of_limit: Option<f64>,
-    /// Its rate, divided by PostgreSQL's own subscription's.
+    /// Its rate, divided by PostgreSQL's own subscription's in the same round.
     pub times_subscription: Option<f64>,
+    /// `applying_us`, divided by that of the subscription's worker in the same round.
+    pub times_worker: Option<f64>,
     /// The target's rows are the source's; `None`: it writes none.
     pub equal: Option<bool>,
     /// Tables that differ, with what differs.
     pub differing: Vec<String>,
     /// Progress over time.
     pub points: Vec<Point>,
+}
+
+/// A figure in several runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The smallest.
+    pub least: f64,
+    /// The middle one; of an even number the mean of two.
+    pub middle: f64,
+    /// The largest.
+    pub most: f64,
 }
 
 /// From commit to visible, for one contender.
@@ -205,17 +218,22 @@ impl WorkloadReport {
         self.contenders.iter().find(|c| c.name == name && !c.runs.is_empty())
     }
 
-    /// Works the comparisons out, once all contenders have run; `cores` are those of the machine.
+    /// Works the comparisons out, once all contenders have run: each run against those of the same round, for what else happens on a machine changes
+    /// from one to the next.
     pub(super) fn compare(&mut self, goals: Option<Goals>) {
-        let limits = self.contenders.iter().filter(|c| c.name.is_limit()).filter_map(ContenderReport::middle);
-        let limit = limits.map(|run| run.items_per_second).fold(0.0, f64::max);
-        let subscription = self.contender(Name::Subscription).and_then(ContenderReport::middle);
-        let subscription = subscription.map_or(0.0, |run| run.items_per_second);
-        for contender in &mut self.contenders {
-            let ours_to_compare = !contender.name.is_limit();
-            for run in contender.runs.iter_mut().filter(|_| ours_to_compare) {
+        let others: Vec<ContenderReport> = self.contenders.clone();
+        let round = |name, n: usize| others.iter().find(|c| c.name == name).and_then(|c| c.runs.get(n));
+        let limits = others.iter().filter(|c| c.name.is_limit());
+        for contender in self.contenders.iter_mut().filter(|contender| !contender.name.is_limit()) {
+            for (n, run) in contender.runs.iter_mut().enumerate() {
+                let limit = limits.clone().filter_map(|c| c.runs.get(n)).map(|run| run.items_per_second);
+                let limit = limit.fold(0.0, f64::max);
+                let subscription = round(Name::Subscription, n);
+                let rate = subscription.map_or(0.0, |run| run.items_per_second);
+                let worker = subscription.and_then(|run| run.applying_us).filter(|us| *us > 0.0);
                 run.share_of_limit = (limit > 0.0).then(|| run.items_per_second / limit);
-                run.times_subscription = (subscription > 0.0).then(|| run.items_per_second / subscription);
+                run.times_subscription = (rate > 0.0).then(|| run.items_per_second / rate);
+                run.times_worker = run.applying_us.zip(worker).map(|(us, worker)| us / worker);
             }
         }
         if let Some(goals) = goals {
@@ -225,11 +243,25 @@ impl WorkloadReport {
 }
 
 impl ContenderReport {
-    /// The run that counts: the middle one by time, of an even number the faster of the two.
+    /// The run that is shown: the middle one by time, of an even number the faster of the two.
     pub fn middle(&self) -> Option<&Run> {
         let mut runs: Vec<&Run> = self.runs.iter().collect();
         runs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         runs.get(runs.len().saturating_sub(1) / 2).copied()
+    }
+
+    /// A figure over all runs; `None`: no run has it.
+    pub fn spread(&self, figure: impl Fn(&Run) -> Option<f64>) -> Option<Spread> {
+        Spread::of(self.runs.iter().filter_map(figure).collect())
+    }
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Option<Spread> {
+        values.sort_by(f64::total_cmp);
+        let (least, most) = (*values.first()?, *values.last()?);
+        let (below, above) = (values.get((values.len() - 1) / 2)?, values.get(values.len() / 2)?);
+        Some(Spread { least, middle: (below + above) / 2.0, most })
     }
 }
 
@@ -286,8 +318,20 @@ pub(super) mod tests {
             what: Workload::UpdateBulk.what(),
             size,
             contenders: vec![
-                contender(Name::Receiver, vec![run(Name::Receiver, size, 3.0, 0.2, 0.0, 0.0)]),
-                contender(Name::Subscription, vec![run(Name::Subscription, size, 6.25, 0.0, 5.5, 0.0)]),
+                contender(
+                    Name::Receiver,
+                    vec![
+                        run(Name::Receiver, size, 3.5, 0.2, 0.0, 0.0),
+                        run(Name::Receiver, size, 3.0, 0.2, 0.0, 0.0),
+                    ],
+                ),
+                contender(
+                    Name::Subscription,
+                    vec![
+                        run(Name::Subscription, size, 7.0, 0.0, 6.0, 0.0),
+                        run(Name::Subscription, size, 6.25, 0.0, 5.5, 0.0),
+                    ],
+                ),
                 contender(
                     Name::Migrator,
                     vec![
@@ -309,6 +353,7 @@ pub(super) mod tests {
         if let Some(run) = skipped.contenders[2].runs.first_mut() {
             run.cpu = Cpu::default();
             run.applying_us = None;
+            run.times_worker = None;
         }
         skipped.contenders[2].runs.truncate(1);
         skipped.compare(Some(Workload::Mixed.goals()));
@@ -358,10 +403,19 @@ pub(super) mod tests {
         let ours = report.workloads[0].contender(Name::Migrator).and_then(ContenderReport::middle).unwrap();
         assert_eq!(ours.seconds, 3.25, "of two the faster");
         assert_eq!(ours.applying_us, Some(7.5));
-        assert!((ours.times_subscription.unwrap() - 6.25 / 3.25).abs() < 1e-9);
+        assert!((ours.times_subscription.unwrap() - 6.25 / 3.25).abs() < 1e-9, "in the same round");
+        assert!((ours.times_worker.unwrap() - 7.5 / 11.0).abs() < 1e-9);
         assert!((ours.share_of_limit.unwrap() - 3.0 / 3.25).abs() < 1e-9);
         assert!(report.all_equal());
         assert!(report.workloads[1].contender(Name::Subscription).is_none());
+    }
+
+    #[test]
+    fn the_middle_of_runs() {
+        let spread = |values: &[f64]| Spread::of(values.to_vec());
+        assert_eq!(spread(&[3.0, 1.0, 2.0]), Some(Spread { least: 1.0, middle: 2.0, most: 3.0 }));
+        assert_eq!(spread(&[4.0, 1.0]), Some(Spread { least: 1.0, middle: 2.5, most: 4.0 }));
+        assert_eq!(spread(&[]), None);
     }
 
     #[test]
@@ -369,7 +423,7 @@ pub(super) mod tests {
         let value = serde_json::to_value(sample()).unwrap();
         let workload = &value["workloads"][0];
         assert_eq!(workload["contenders"][2]["name"], "pg_migrator");
-        assert_eq!(workload["contenders"][1]["runs"][0]["cpu"]["target"]["apply_worker"], 5.5);
+        assert_eq!(workload["contenders"][1]["runs"][0]["cpu"]["target"]["apply_worker"], 6.0);
         assert_eq!(workload["contenders"][0]["runs"][0]["equal"], serde_json::Value::Null);
         assert_eq!(value["latency"][0]["latency_ms"]["p99"], 300.0);
     }

@@ -468,7 +468,7 @@ fn lanes_applied<'a>(
     having: &'a [usize],
     ends: Commit,
 ) -> impl Iterator<Item = String> + 'a {
-    having.iter().map(move |lane| journal::lane_applied(&setup.name, *lane, spread::progress(ends)))
+    having.iter().map(move |lane| journal::lane_applied(&setup.name, *lane, spread::progress(ends), None))
 }
 
 /// The end of a transaction: what the journal says of the lanes that have the changes then; COMMIT.

@@ -2,7 +2,7 @@
 //!
 //! Rows are told apart by the bytes of their identity, and each lane gets a range of them, so neighbours, which share pages of the index and mostly of the
 //! table, go together (measured on two processors shared by all: updates over two lanes cost 10 to 20 % less than where a hash spread them). The ranges are of the
-//! batch's own rows, and ride in the journal with it ([`crate::journal::lane_spread`]): where lanes stand apart after a crash, the others get exactly what
+//! batch's own rows, and ride in the journal with it ([`crate::journal::lane_applied`]): where lanes stand apart after a crash, the others get exactly what
 //! went to none of those that have the batch. Pure. Invariant: a key is in one lane's range, whatever format its values come in.
 
 use std::collections::BTreeMap;

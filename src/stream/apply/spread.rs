@@ -165,7 +165,7 @@ async fn commit(
     splits: &str,
     durable: bool,
 ) -> Result<Result<(), Failure>, SqlError> {
-    let applied = journal::lane_spread(&setup.name, number, progress(ends), splits);
+    let applied = journal::lane_applied(&setup.name, number, progress(ends), Some(splits));
     send_end(lane, [applied], durable);
     lane.settle().await
 }
