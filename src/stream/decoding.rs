@@ -150,3 +150,6 @@ impl Decoding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

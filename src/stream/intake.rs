@@ -146,4 +146,4 @@ impl Intake {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

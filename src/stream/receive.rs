@@ -69,7 +69,7 @@ pub(super) fn channel(most: usize) -> (Chunks, ChunkSource) {
 
 impl Chunks {
     /// Passes a chunk on; gives it back where there is no room. `Err`: nobody takes any more.
-    fn pass(&self, chunk: Bytes) -> Result<Option<Bytes>, ()> {
+    pub(super) fn pass(&self, chunk: Bytes) -> Result<Option<Bytes>, ()> {
         let held = self.load.bytes.load(Ordering::Acquire);
         if held > 0 && held + chunk.len() > self.load.most {
             return Ok(Some(chunk));

@@ -24,7 +24,7 @@ fn encode(message: &Theirs) -> Bytes {
 }
 
 /// A table's version in its name, as after `ALTER … RENAME`.
-fn description(oid: u32, version: u32) -> Bytes {
+pub(in crate::stream) fn description(oid: u32, version: u32) -> Bytes {
     encode(&Theirs::Relation {
         relation_id: oid,
         namespace: Arc::from("s"),
@@ -34,7 +34,7 @@ fn description(oid: u32, version: u32) -> Bytes {
     })
 }
 
-fn insert(oid: u32, key: usize, width: usize) -> Bytes {
+pub(in crate::stream) fn insert(oid: u32, key: usize, width: usize) -> Bytes {
     let value = format!("{key:0>width$}");
     encode(&Theirs::Insert {
         relation_id: oid,
@@ -46,11 +46,11 @@ fn truncate(oid: u32) -> Bytes {
     encode(&Theirs::Truncate { relation_ids: vec![oid], flags: 0 })
 }
 
-fn begin(at: u64) -> Bytes {
+pub(in crate::stream) fn begin(at: u64) -> Bytes {
     encode(&Theirs::Begin { final_lsn: at, timestamp: 0, xid: 1 })
 }
 
-fn commit(at: u64) -> Bytes {
+pub(in crate::stream) fn commit(at: u64) -> Bytes {
     encode(&Theirs::Commit { flags: 0, commit_lsn: at, end_lsn: at + 5, timestamp: 0 })
 }
 
@@ -61,10 +61,10 @@ fn inside(own: u32, message: &Bytes) -> Bytes {
 
 /// Frames as a walsender makes them, one after the other.
 #[derive(Debug, Default)]
-struct Wal(Vec<u8>);
+pub(in crate::stream) struct Wal(pub Vec<u8>);
 
 impl Wal {
-    fn send(&mut self, at: u64, payload: &[u8]) {
+    pub fn send(&mut self, at: u64, payload: &[u8]) {
         self.0.push(b'd');
         self.0.extend((payload.len() as u32 + 29).to_be_bytes());
         self.0.push(b'w');
