@@ -94,27 +94,18 @@ impl Wire {
     /// Reads once into the buffer, up to 256 KiB and more; waits for at least one byte. Returns how many came; the end of the
     /// stream is an error. Safe to cancel.
     pub async fn fill(&mut self) -> io::Result<usize> {
-        self.buffer.reserve(READ);
-        match self.stream.read_buf(&mut self.buffer).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            n => Ok(n),
-        }
+        self.fill_into(READ).await
     }
 
     /// Waits for at least one byte, then reads on while there is more, until `most` bytes or a little more have come: a TLS stream gives its
     /// bytes record by record. Only once less than `spare` bytes of room are left is more made: small reads share one allocation. Returns how
     /// many came; the end of the stream is an error. Safe to cancel.
     pub async fn fill_available(&mut self, spare: usize, most: usize) -> io::Result<usize> {
-        self.make_room(spare);
-        let mut came = match self.stream.read_buf(&mut self.buffer).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => n,
-        };
+        let mut came = self.fill_into(spare).await?;
         while came < most {
-            self.make_room(spare);
-            let read = pin!(self.stream.read_buf(&mut self.buffer));
+            let read = pin!(self.fill_into(spare));
             match read.poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(Ok(n)) if n > 0 => came += n,
+                Poll::Ready(Ok(n)) => came += n,
                 // No more is there; or the stream has ended, which the next call is told: first comes what it ended with.
                 _ => break,
             }
@@ -122,9 +113,14 @@ impl Wire {
         Ok(came)
     }
 
-    fn make_room(&mut self, spare: usize) {
+    /// As [`Wire::fill`], into at least `spare` bytes of room.
+    async fn fill_into(&mut self, spare: usize) -> io::Result<usize> {
         if self.buffer.capacity() - self.buffer.len() < spare {
             self.buffer.reserve(READ);
+        }
+        match self.stream.read_buf(&mut self.buffer).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            n => Ok(n),
         }
     }
 

@@ -199,11 +199,6 @@ impl Batcher {
         self.pending.changes
     }
 
-    /// Changes of the transaction under way that wait, where it is alone.
-    pub fn begun(&self) -> usize {
-        if self.has_ready() { 0 } else { self.pending.changes }
-    }
-
     /// Rows collected since the beginning.
     pub fn collected(&self) -> u64 {
         self.collected

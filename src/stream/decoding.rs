@@ -60,7 +60,7 @@ impl Decoding {
             let full = batcher.is_full() || kept >= 2 * self.limits.bytes;
             let idle = done && self.chunks.source().is_empty();
             // A large transaction is committed on the source when it comes, so the target need not wait for the rest of it.
-            let begins = idle && free == AHEAD && batcher.begun() >= PIECE;
+            let begins = idle && free == AHEAD && batcher.waiting() >= PIECE;
             // Behind a batch that is being applied goes one that is as large, or none: each has a price of its own.
             let worth = free == AHEAD || batcher.waiting() >= last;
             if free > 0 && (full || idle && worth) {

@@ -221,19 +221,22 @@ impl WorkloadReport {
     /// Works the comparisons out, once all contenders have run: each run against those of the same round, for what else happens on a machine changes
     /// from one to the next.
     pub(super) fn compare(&mut self, goals: Option<Goals>) {
-        let others: Vec<ContenderReport> = self.contenders.clone();
-        let round = |name, n: usize| others.iter().find(|c| c.name == name).and_then(|c| c.runs.get(n));
-        let limits = others.iter().filter(|c| c.name.is_limit());
+        let rates = |contender: &ContenderReport| -> Vec<f64> {
+            contender.runs.iter().map(|run| run.items_per_second).collect()
+        };
+        let limits: Vec<_> = self.contenders.iter().filter(|c| c.name.is_limit()).map(rates).collect();
+        let subscription = self.contender(Name::Subscription);
+        let own = subscription.map(rates).unwrap_or_default();
+        let workers: Vec<_> =
+            subscription.map_or(Vec::new(), |c| c.runs.iter().map(|run| run.applying_us).collect());
+        let ratio = |of: f64, to: Option<f64>| to.filter(|to| *to > 0.0).map(|to| of / to);
         for contender in self.contenders.iter_mut().filter(|contender| !contender.name.is_limit()) {
             for (n, run) in contender.runs.iter_mut().enumerate() {
-                let limit = limits.clone().filter_map(|c| c.runs.get(n)).map(|run| run.items_per_second);
-                let limit = limit.fold(0.0, f64::max);
-                let subscription = round(Name::Subscription, n);
-                let rate = subscription.map_or(0.0, |run| run.items_per_second);
-                let worker = subscription.and_then(|run| run.applying_us).filter(|us| *us > 0.0);
-                run.share_of_limit = (limit > 0.0).then(|| run.items_per_second / limit);
-                run.times_subscription = (rate > 0.0).then(|| run.items_per_second / rate);
-                run.times_worker = run.applying_us.zip(worker).map(|(us, worker)| us / worker);
+                let limit = limits.iter().filter_map(|rates| rates.get(n).copied()).reduce(f64::max);
+                run.share_of_limit = ratio(run.items_per_second, limit);
+                run.times_subscription = ratio(run.items_per_second, own.get(n).copied());
+                run.times_worker =
+                    run.applying_us.and_then(|us| ratio(us, workers.get(n).copied().flatten()));
             }
         }
         if let Some(goals) = goals {
