@@ -56,6 +56,8 @@ pub struct Front {
     pub reached: Lsn,
     /// Whether a reply is asked for in one of them.
     pub reply: bool,
+    /// Whether the last of them is a keepalive: the source has sent all that it has, or nothing of what it reads is for us.
+    pub sent_all: bool,
     /// What comes after them.
     pub then: Then,
 }
@@ -93,6 +95,7 @@ pub fn front(buffer: &[u8], most: usize) -> Result<Front, FrameError> {
             break;
         };
         let (at, reply) = look(body)?;
+        front.sent_all = body.first() == Some(&b'k');
         front.reached = front.reached.max(at);
         front.reply |= reply;
         front.frames += whole;
@@ -206,7 +209,9 @@ mod tests {
         let buffer = [&whole[..], &wal(20, b"cut")[..10]].concat();
         let seen = front(&buffer, usize::MAX).unwrap();
         let then = Then::Part(5 + WAL_HEADER + 3 - 10);
-        assert_eq!(seen, Front { frames: whole.len(), reached: Lsn(9), reply: true, then });
+        let frames = whole.len();
+        assert_eq!(seen, Front { frames, reached: Lsn(9), reply: true, sent_all: false, then });
+        assert!(front(&buffer, wal(7, b"abc").len() + 1).unwrap().sent_all);
         let frames: Vec<Frame> = Frames::of(whole.into()).map(Result::unwrap).collect();
         assert_eq!(
             frames,

@@ -3,7 +3,7 @@
 //! A second lane costs the target statements of its own, and where source, target and this process share processors it takes from what
 //! the others do; and a batch that grows because the applier is busy costs less for each change, by what it folds. So it pays where
 //! batches cannot grow any more and the source still sends a good deal faster than one lane applies, or the decoder waits for room; and where the
-//! source has sent all and is still. Rows that are inserted meet at the end of the table and of its indexes, whatever lane they come from (measured on two processors shared by all:
+//! source has sent all, which a walsender says at once (`WalSndWaitForWal` in `walsender.c`): its processor is free. Rows that are inserted meet at the end of the table and of its indexes, whatever lane they come from (measured on two processors shared by all:
 //! 1.3 to 1.6 times the target's CPU of one lane, at less than its rate): they want a source that is faster by far, or still.
 //! Pure, but for the flag that the applier reads. Invariant: judged only by batches large enough to be spread.
 
@@ -31,8 +31,12 @@ pub(super) enum Pays {
 pub(super) struct Flag(Arc<AtomicU8>);
 
 impl Flag {
-    /// What pays.
-    pub fn get(&self) -> Pays {
+    /// What pays for a batch of this many rows. `sent_all`: the source has, and its processor is free.
+    pub fn pays(&self, rows: usize, sent_all: bool) -> Pays {
+        if sent_all && rows as u64 >= TELLING { Pays::All } else { self.get() }
+    }
+
+    fn get(&self) -> Pays {
         match self.0.load(Ordering::Relaxed) {
             0 => Pays::Nothing,
             1 => Pays::Changes,
@@ -98,8 +102,7 @@ impl Pressure {
         self.began = collected;
         let pays = if !waits && self.handed.is_empty() {
             Pays::Nothing
-        } else if rows >= self.large && sent * 2 >= rows * 5 || rows >= TELLING && !blocked && sent * 4 < rows
-        {
+        } else if rows >= self.large && sent * 2 >= rows * 5 {
             Pays::All
         } else if rows >= TELLING && (blocked || rows >= self.large && sent * 2 >= rows * 3) {
             // How fast a source is that has to wait is known from before.
@@ -141,11 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn where_the_source_is_still_and_there_is_more_to_do() {
+    fn where_the_source_has_sent_all() {
+        let flag = Pressure::new(40_000).flag();
         assert_eq!(
-            flags(&[(5000, 6000, true), (5000, 100, true), (5000, 0, false)]),
-            [Nothing, All, Nothing]
+            [flag.pays(5000, true), flag.pays(1999, true), flag.pays(5000, false)],
+            [All, Nothing, Nothing]
         );
+        assert_eq!(flags(&[(5000, 6000, true), (5000, 100, true), (5000, 0, false)]), [Nothing; 3]);
     }
 
     #[test]

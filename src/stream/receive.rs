@@ -205,6 +205,7 @@ impl Receiver {
             if front.frames > 0 {
                 let chunk = self.wire.buffer_mut().split_to(front.frames).freeze();
                 self.status.received.advance(front.reached);
+                self.status.set_sent_all(front.sent_all);
                 return Ok(Some((chunk, front.reply)));
             }
             match front.then {

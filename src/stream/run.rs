@@ -204,9 +204,9 @@ impl Applying {
                 // What is before a transaction of many pieces is not to wait for its end.
                 self.flush().await?;
             }
-            let small = batch.rows() < LAZY_FROM;
-            durable = ends && (last && small || self.last_flush.elapsed() >= FLUSH);
-            self.applier.press(self.pressed.get());
+            let rows = batch.rows();
+            durable = ends && (last && rows < LAZY_FROM || self.last_flush.elapsed() >= FLUSH);
+            self.applier.press(self.pressed.pays(rows, self.status.has_sent_all()));
             let applied = self.applier.apply(batch, durable).await?;
             self.count(applied, ends);
             if !ends {

@@ -70,6 +70,7 @@ pub struct Status {
     /// Changes to tables that do not take part.
     pub ignored: Counter,
     text_only: AtomicBool,
+    sent_all: AtomicBool,
     late: Mutex<Late>,
 }
 
@@ -89,8 +90,18 @@ impl Status {
         self.durable.advance(at);
         self.applied.restart(self.durable.get());
         self.received.restart(self.durable.get());
+        self.set_sent_all(false);
         // START_REPLICATION tells it.
         self.confirmed.advance(at);
+    }
+
+    /// Whether the source has sent all that it has, as far as has been received.
+    pub(super) fn has_sent_all(&self) -> bool {
+        self.sent_all.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_sent_all(&self, sent_all: bool) {
+        self.sent_all.store(sent_all, Ordering::Relaxed);
     }
 
     /// From the next run on, values come in text format.
