@@ -10,6 +10,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::batch::{Batch, Commit};
 use super::change::Change;
 use super::message::{Begin, Message, Truncate};
@@ -90,7 +92,7 @@ pub struct Batcher {
     limit: Option<Lsn>,
     /// The first transaction that came too late.
     late: Option<Lsn>,
-    relations: HashMap<u32, Known>,
+    relations: FxHashMap<u32, Known>,
     names: HashMap<(String, String), u32>,
     /// The table of the last change, and whether it takes part: the next change's, most often.
     last: Option<(u32, bool)>,
@@ -146,7 +148,7 @@ impl Batcher {
             barriers: barriers.into(),
             limit: None,
             late: None,
-            relations: HashMap::new(),
+            relations: FxHashMap::default(),
             names: HashMap::new(),
             last: None,
             closed: VecDeque::new(),
@@ -240,7 +242,7 @@ impl Batcher {
         while self.barriers.front().is_some_and(|barrier| *barrier <= next) {
             self.barriers.pop_front();
             if self.pending.ends.is_some() {
-                self.closed.push_back(std::mem::take(&mut self.pending));
+                self.closed.push_back(self.pending.take());
             }
         }
         let mark = self.pending.mark();
@@ -383,7 +385,7 @@ impl Batcher {
         if let Some(open) = &mut self.open {
             open.mark = Mark::default();
         }
-        Some(std::mem::take(&mut self.pending).into_batch())
+        Some(self.pending.take().into_batch())
     }
 
     /// Moves the settled position on where nothing before it waits.

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use rustc_hash::FxHashMap;
 
 use super::batch::Commit;
 use super::change::{Change, ChangeKind};
@@ -84,7 +85,7 @@ pub enum Problem {
 /// Reads messages, and remembers what the source has described. A clone goes its own way from there.
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
-    relations: HashMap<u32, Arc<Relation>>,
+    relations: FxHashMap<u32, Arc<Relation>>,
     types: HashMap<u32, (String, String)>,
     /// The relation of the last change: the next change's, most often.
     last: Option<Arc<Relation>>,

@@ -24,11 +24,11 @@
 //! Invariant: where a relation is `Net::Rows`, deletes, then updates, then inserts give the rows that the changes give one by one.
 //! A key change is a delete and an insert: this must not fire `ON DELETE` actions on the target.
 
-use std::collections::HashMap;
 use std::collections::hash_map;
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 
 use super::batch::{Net, RelationNet, Update};
 use super::change::{Change, ChangeKind};
@@ -62,7 +62,7 @@ struct Group<'a> {
 
 fn group(changes: &[Change]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    let mut by_oid: HashMap<u32, usize> = HashMap::new();
+    let mut by_oid: FxHashMap<u32, usize> = FxHashMap::default();
     let mut last = usize::MAX;
     for (index, change) in changes.iter().enumerate() {
         let oid = change.relation.oid;
@@ -105,13 +105,10 @@ impl Group<'_> {
             return None;
         }
         let mine = self.indexes.iter().map(|&i| &changes[i as usize].kind);
-        // Only inserts, or only deletes: each is of another row.
+        // Only inserts, which the decoder lets through whole only, or only deletes: each is of another row.
         if self.inserts == self.indexes.len() {
-            let inserts = mine.map(|kind| match kind {
-                ChangeKind::Insert { new } if !new.has_unchanged() => Some(new.clone()),
-                _ => None,
-            });
-            let inserts = inserts.collect::<Option<Vec<_>>>()?;
+            let mut inserts = Vec::with_capacity(self.inserts);
+            inserts.extend(mine.filter_map(ChangeKind::inserted).cloned());
             return Some(Net::Rows { deletes: Vec::new(), updates: Vec::new(), inserts });
         }
         let shape = KeyShape::of(self.relation)?;
@@ -301,6 +298,13 @@ impl<'a> Fold<'a> {
 }
 
 impl ChangeKind {
+    fn inserted(&self) -> Option<&Tuple> {
+        match self {
+            ChangeKind::Insert { new } => Some(new),
+            ChangeKind::Update { .. } | ChangeKind::Delete { .. } => None,
+        }
+    }
+
     fn old(&self) -> Option<&Tuple> {
         match self {
             ChangeKind::Insert { .. } => None,

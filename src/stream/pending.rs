@@ -24,6 +24,8 @@ pub(super) struct Pending {
     pub(super) changes: usize,
     /// Where those of whole transactions end.
     seams: Vec<Seam>,
+    /// How many there were the last time: room for as many is made at once, and not by moving them again and again.
+    expected: usize,
 }
 
 #[derive(Debug)]
@@ -77,8 +79,19 @@ impl Pending {
         self.changes += 1;
         match self.pieces.last_mut() {
             Some(Piece::Rows { changes, closed: false }) => changes.push(change),
-            _ => self.pieces.push(Piece::Rows { changes: vec![change], closed: false }),
+            _ => {
+                let mut changes = Vec::with_capacity(self.expected);
+                changes.push(change);
+                self.pieces.push(Piece::Rows { changes, closed: false });
+                self.expected = 0;
+            }
         }
+    }
+
+    /// What waits; what comes next begins anew.
+    pub(super) fn take(&mut self) -> Pending {
+        let next = Pending { expected: self.changes, ..Pending::default() };
+        std::mem::replace(self, next)
     }
 
     /// What comes next does not go into one segment with what came before.
@@ -93,6 +106,7 @@ impl Pending {
         let mut rest = Pending {
             bytes: self.bytes - mark.bytes,
             changes: self.changes - mark.changes,
+            expected: mark.changes,
             ..Pending::default()
         };
         let later = self.pieces.split_off(mark.pieces.min(self.pieces.len()));

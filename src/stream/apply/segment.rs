@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::ApplyError;
 use super::lane::{Group, Kind, Lane, Shape};
 use super::order;
@@ -29,7 +31,7 @@ const GROUP_BYTES: usize = 1 << 20;
 /// The target's tables, by the version of the source's relation.
 #[derive(Debug, Default)]
 pub(super) struct Targets {
-    known: HashMap<u32, Vec<Arc<TargetRelation>>>,
+    known: FxHashMap<u32, Vec<Arc<TargetRelation>>>,
 }
 
 impl Targets {
