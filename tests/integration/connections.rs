@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use pg_migrator::error::Side;
-use pg_migrator::pg::{ConnInfo, ConnectError, Environment, Server, Session};
+use pg_migrator::pg::{ConnInfo, ConnectError, Environment, Server, Session, Wire};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::harness::{Cluster, Options, cluster};
@@ -456,6 +456,25 @@ async fn strange_servers() {
     // A length that lies, and a hang-up.
     let liar = answering(b"R\x7f\xff\xff\xff\0\0\0\0");
     said(connect(&format!("host=127.0.0.1 port={liar} sslmode=disable")).await, None, &["does not speak"]);
+}
+
+/// A TLS stream gives its bytes by records of 16 kB at most; who sleeps between reads ([`pg_migrator`]'s receiver) must get more than one.
+#[tokio::test]
+async fn what_waits_is_read_at_once_over_tls() {
+    const RECORD: usize = 16 * 1024;
+    let text = Tls::get().at("localhost", "postgres", "sslmode=require");
+    let server = server_in(&text, &Environment::new(&[], None, Some("nobody")));
+    let mut wire = server.connect_wire("UTF8").await.unwrap();
+    let sql = "SELECT repeat('x', 1000) FROM generate_series(1, 8000)";
+    wire.send(&Wire::query_message(sql)).await.unwrap();
+    let (mut all, mut most) = (0, 0);
+    while all < 8_000_000 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let came = wire.fill_available(64 * 1024, 256 * 1024).await.unwrap();
+        wire.buffer_mut().clear();
+        (all, most) = (all + came, most.max(came));
+    }
+    assert!(most > 4 * RECORD, "at most {most} bytes at once");
 }
 
 #[test]

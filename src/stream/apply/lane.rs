@@ -22,6 +22,7 @@ use crate::stream::tuple::{Datum, Tuple};
 
 use super::ApplyError;
 pub(super) use group::Group;
+pub(super) use join::Join;
 
 /// Bytes written at once.
 const CHUNK: usize = 128 * 1024;
@@ -107,8 +108,7 @@ pub(super) struct Shape {
     pub set: Vec<bool>,
     /// The identity's NULLs.
     pub null: Vec<bool>,
-    /// Joined by hashing ([`super::statement::update_many`]).
-    pub hashed: bool,
+    pub join: Join,
 }
 
 #[derive(Debug)]
@@ -131,7 +131,7 @@ pub(super) struct Lane {
     /// Updates and deletes that found no row since it was last asked.
     missing: Vec<(Arc<TargetRelation>, Kind, u64)>,
     /// The join that statements are planned with now; `None`: not known, for a rollback takes the setting back.
-    hashing: Option<bool>,
+    planned: Option<Join>,
     /// Whether foreign keys and triggers work on what is applied: the role may not set `session_replication_role`.
     pub enforced: bool,
 }
@@ -149,7 +149,7 @@ impl Lane {
             next: 0,
             arrays: Arrays::default(),
             missing: Vec::new(),
-            hashing: Some(false),
+            planned: Some(Join::Loops),
             enforced,
         })
     }
@@ -221,7 +221,7 @@ impl Lane {
             Some(failure) => {
                 // Which statements were prepared before the failure is not worth knowing.
                 self.prepared.clear();
-                self.hashing = None;
+                self.planned = None;
                 self.wire.simple(WHAT, "ROLLBACK TO SAVEPOINT s").await.or_else(passed_over)?;
                 self.wire.simple(WHAT, "DEALLOCATE ALL").await.or_else(passed_over)?;
                 self.missing.clear();
@@ -415,7 +415,7 @@ impl Lane {
         rows: &[&Tuple],
     ) -> Result<(), ApplyError> {
         self.limit_statements();
-        self.plan_with(shape.hashed);
+        self.plan_with(shape.join);
         let prepared = self.prepare(shape, render)?;
         let statement = &prepared.statement;
         let columns: Vec<(usize, &Pass)> = statement
@@ -446,7 +446,7 @@ impl Lane {
     /// A group of single changes, ended by [`Group::end`].
     pub fn group(&mut self) -> Group<'_> {
         self.limit_statements();
-        self.plan_with(false);
+        self.plan_with(Join::Loops);
         Group::new(self)
     }
 
@@ -455,7 +455,7 @@ impl Lane {
         self.missing.clear();
         if self.wire.status() != b'I' {
             self.prepared.clear();
-            self.hashing = None;
+            self.planned = None;
             self.wire.simple("rolling back", "ROLLBACK; DEALLOCATE ALL").await?;
         }
         Ok(())

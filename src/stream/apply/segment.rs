@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::ApplyError;
-use super::lane::{Group, Kind, Lane, Shape};
+use super::lane::{Group, Join, Kind, Lane, Shape};
 use super::order;
 use super::statement::{self, Value};
 use super::target_relation::TargetRelation;
@@ -180,7 +180,7 @@ async fn send_deletes(
         by_old: true,
         set: Vec::new(),
         null: Vec::new(),
-        hashed: false,
+        join: if statement::has_list(target) { Join::None } else { Join::Loops },
     };
     let mut rows = Vec::new();
     let mut bytes = 0;
@@ -268,7 +268,7 @@ fn send_update(
     rows: &[&Tuple],
 ) -> Result<(), ApplyError> {
     let columns = numbers(set);
-    let hashed = lane.hashes(rows.len()) && statement::can_hash(target);
+    let hashed = lane.hashes(rows.len()) && statement::has_list(target);
     let shape = Shape {
         relation: target.id,
         kind: Kind::Update,
@@ -276,7 +276,7 @@ fn send_update(
         by_old: false,
         set: set.to_vec(),
         null: Vec::new(),
-        hashed,
+        join: if hashed { Join::Hash } else { Join::Loops },
     };
     lane.many(target, &shape, || statement::update_many(target, &columns, hashed), rows)
 }
@@ -329,7 +329,7 @@ fn add_change(
         by_old,
         set,
         null,
-        hashed: false,
+        join: Join::None,
     };
     match &change.kind {
         ChangeKind::Insert { new } => {

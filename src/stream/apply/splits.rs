@@ -76,12 +76,17 @@ fn uuid(value: Datum<'_>) -> Option<[u8; 16]> {
         Datum::Text(bytes) => bytes,
         Datum::Null | Datum::Unchanged => return None,
     };
-    let mut digits = text.iter().filter(|b| **b != b'-').map(|b| char::from(*b).to_digit(16));
-    let mut out = [0; 16];
-    for byte in &mut out {
-        *byte = (digits.next()?? * 16 + digits.next()??) as u8;
+    unhex(text.iter().copied().filter(|b| *b != b'-'))?.try_into().ok()
+}
+
+/// The bytes of hexadecimal digits.
+fn unhex(digits: impl Iterator<Item = u8>) -> Option<Vec<u8>> {
+    let mut digits = digits.map(|b| char::from(b).to_digit(16));
+    let mut bytes = Vec::with_capacity(16);
+    while let Some(high) = digits.next() {
+        bytes.push((high? * 16 + digits.next()??) as u8);
     }
-    digits.next().is_none().then_some(out)
+    Some(bytes)
 }
 
 /// For each table that is divided, by its OID on the source, where the ranges of all lanes but the first begin.
@@ -127,11 +132,8 @@ impl Splits {
     /// What [`Splits::to_json`] made; `None`: it is none of that.
     pub fn from_json(text: &str) -> Option<Splits> {
         let tables: BTreeMap<u32, Vec<String>> = serde_json::from_str(text).ok()?;
-        let key = |hex: &String| -> Option<Vec<u8>> {
-            let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-            (0..hex.len()).step_by(2).map(byte).collect()
-        };
-        let begins = |keys: &Vec<String>| keys.iter().map(key).collect::<Option<Vec<_>>>();
+        let begins =
+            |keys: &Vec<String>| keys.iter().map(|key| unhex(key.bytes())).collect::<Option<Vec<_>>>();
         let tables = tables.iter().map(|(oid, keys)| Some((*oid, begins(keys)?)));
         Some(Splits(tables.collect::<Option<_>>()?))
     }

@@ -93,13 +93,13 @@ fn in_list(target: &TargetRelation) -> Option<String> {
     listed.then(|| format!("t.{} OPERATOR(pg_catalog.=) ANY ({list})", column.name))
 }
 
-/// Whether [`update_many`] can be told to hash.
-pub(super) fn can_hash(target: &TargetRelation) -> bool {
+/// Whether many of its rows are found by a list of their keys: deletes always, updates where [`update_many`] is told to hash.
+pub(super) fn has_list(target: &TargetRelation) -> bool {
     in_list(target).is_some()
 }
 
 /// Many updates at once: rows found by their identity, these columns set. `hashed`: by a list, and joined with their new values by hashing,
-/// where [`can_hash`].
+/// where [`has_list`].
 pub(super) fn update_many(target: &TargetRelation, set: &[usize], hashed: bool) -> Statement {
     let columns: Vec<usize> = target.key.iter().chain(set).copied().collect();
     let unnest = Unnest::new(target, &columns);
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn rows_are_found_by_a_list_where_one_plain_column_tells_them_apart() {
         let joined = |t: &TargetRelation| {
-            assert!(!can_hash(t));
+            assert!(!has_list(t));
             assert_eq!(update_many(t, &[3], true), update_many(t, &[3], false));
             delete_many(t).sql.starts_with(
                 "DELETE FROM ONLY s.t AS t USING (SELECT pg_catalog.unnest($1) AS c0) AS v WHERE",
@@ -348,8 +348,8 @@ mod tests {
         // A domain over integer.
         assert!(joined(&of(|id| id.pass = Pass::Binary { array_oid: 1016, element_oid: 20 })));
         let several = TargetRelation { key: vec![0, 3], ..target(false) };
-        assert!(!can_hash(&several));
-        assert!(!can_hash(&TargetRelation { partitioned: true, ..target(false) }));
+        assert!(!has_list(&several));
+        assert!(!has_list(&TargetRelation { partitioned: true, ..target(false) }));
         let binary = of(|id| id.pass = Pass::Binary { array_oid: 1007, element_oid: 23 });
         assert!(delete_many(&binary).sql.ends_with("WHERE t.id OPERATOR(pg_catalog.=) ANY ($1)"));
         assert!(update_many(&binary, &[3], true).sql.ends_with(

@@ -6,6 +6,17 @@
 use super::{About, Expect, Lane, Reply};
 use crate::pg::Wire;
 
+/// How a statement finds the rows that it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::stream::apply) enum Join {
+    /// Without a join: by one key, or by a list of them.
+    None,
+    /// By a descent of the index for each.
+    Loops,
+    /// By a list, and then they are joined with what is new of them by hashing.
+    Hash,
+}
+
 /// Rows of one statement from which on they may be joined by hashing.
 const HASHED_FROM: usize = 200;
 
@@ -16,11 +27,11 @@ impl Lane {
         rows >= HASHED_FROM && self.wire.version() >= 170_000
     }
 
-    /// Before a statement that may be planned: a join by hashing, or by a nested loop over the index. The other one is off: estimates say nothing here.
-    pub(super) fn plan_with(&mut self, hashing: bool) {
-        if self.hashing != Some(hashing) {
-            self.hashing = Some(hashing);
-            let (hash, loops) = if hashing { ("on", "off") } else { ("off", "on") };
+    /// Before a statement that may be planned. The join that is not its own is off: estimates say nothing here.
+    pub(super) fn plan_with(&mut self, join: Join) {
+        if join != Join::None && self.planned != Some(join) {
+            self.planned = Some(join);
+            let (hash, loops) = if join == Join::Hash { ("on", "off") } else { ("off", "on") };
             let sql = format!("SET enable_hashjoin = {hash}; SET enable_nestloop = {loops}");
             self.out.extend_from_slice(&Wire::query_message(&sql));
             let about = || About::Control("making settings");
