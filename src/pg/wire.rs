@@ -97,7 +97,7 @@ impl Wire {
         self.fill_into(READ).await
     }
 
-    /// Waits for at least one byte, then reads on while there is more, until `most` bytes or a little more have come: a TLS stream gives its
+    /// Waits for at least one byte, then reads on while there is more, until `most` bytes or a little more have come: a TLS stream may give its
     /// bytes record by record. Only once less than `spare` bytes of room are left is more made: small reads share one allocation. Returns how
     /// many came; the end of the stream is an error. Safe to cancel.
     pub async fn fill_available(&mut self, spare: usize, most: usize) -> io::Result<usize> {
