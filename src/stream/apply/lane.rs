@@ -108,6 +108,7 @@ pub(super) struct Shape {
     pub set: Vec<bool>,
     /// The identity's NULLs.
     pub null: Vec<bool>,
+    /// How it finds its rows.
     pub join: Join,
 }
 
@@ -446,7 +447,6 @@ impl Lane {
     /// A group of single changes, ended by [`Group::end`].
     pub fn group(&mut self) -> Group<'_> {
         self.limit_statements();
-        self.plan_with(Join::Loops);
         Group::new(self)
     }
 
