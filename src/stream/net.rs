@@ -105,10 +105,13 @@ impl Group<'_> {
             return None;
         }
         let mine = self.indexes.iter().map(|&i| &changes[i as usize].kind);
-        // Only inserts, which the decoder lets through whole only, or only deletes: each is of another row.
+        // Only inserts, or only deletes: each is of another row.
         if self.inserts == self.indexes.len() {
-            let mut inserts = Vec::with_capacity(self.inserts);
-            inserts.extend(mine.filter_map(ChangeKind::inserted).cloned());
+            let inserts = mine.map(|kind| match kind {
+                ChangeKind::Insert { new } if !new.has_unchanged() => Some(new.clone()),
+                _ => None,
+            });
+            let inserts = inserts.collect::<Option<Vec<_>>>()?;
             return Some(Net::Rows { deletes: Vec::new(), updates: Vec::new(), inserts });
         }
         let shape = KeyShape::of(self.relation)?;
@@ -298,13 +301,6 @@ impl<'a> Fold<'a> {
 }
 
 impl ChangeKind {
-    fn inserted(&self) -> Option<&Tuple> {
-        match self {
-            ChangeKind::Insert { new } => Some(new),
-            ChangeKind::Update { .. } | ChangeKind::Delete { .. } => None,
-        }
-    }
-
     fn old(&self) -> Option<&Tuple> {
         match self {
             ChangeKind::Insert { .. } => None,

@@ -4,7 +4,7 @@
 //! the others do; and a batch that grows because the applier is busy costs less for each change, by what it folds. So it pays where
 //! batches cannot grow any more and the source still sends a good deal faster than one lane applies, or the decoder waits for room; and where the
 //! source has sent all, which a walsender says at once (`WalSndWaitForWal` in `walsender.c`): its processor is free. Rows that are inserted meet at the end of the table and of its indexes, whatever lane they come from (measured on two processors shared by all:
-//! 1.3 to 1.6 times the target's CPU of one lane, at less than its rate): they want a source that is faster by far, or still.
+//! 1.3 to 1.6 times the target's CPU of one lane, at less than its rate): they want a source that is faster by far, or has sent all.
 //! Pure, but for the flag that the applier reads. Invariant: judged only by batches large enough to be spread.
 
 use std::collections::VecDeque;

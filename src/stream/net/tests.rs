@@ -179,6 +179,7 @@ fn what_does_not_add_up_is_not_guessed() {
     assert_eq!(keyed(&["- 1 - -", "= 1 a b"]), "serial");
     assert_eq!(keyed(&["- 1 - -", "- 1 - -", "+ 1 a b"]), "serial");
     assert_eq!(keyed(&["= 2 a b", "1 - - > 2 a b"]), "serial");
+    assert_eq!(keyed(&["+ 1 a ?"]), "serial");
     assert_eq!(keyed(&["= 2 a b", "+ 1 a ?"]), "serial");
 }
 
