@@ -230,6 +230,10 @@ impl Drop for Running {
         // A failing test must not leave it behind.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            self.heard.extend(self.narration.try_iter().flatten());
+            eprintln!("pg_migrator had said:\n{}", String::from_utf8_lossy(&self.heard));
+        }
     }
 }
 
