@@ -155,6 +155,10 @@ fn heartbeat(lag: &Lag, first: bool, caught_up: bool) -> String {
         match lag.seconds_to_zero {
             _ if lag.lag_bytes == 0 => {}
             Some(seconds) => text += &format!("; zero {}", ahead(seconds)),
+            // A lag under the threshold that nothing takes off is not kept up with.
+            None if lag.bytes_per_second == 0.0 && lag.received_lsn > lag.applied_lsn => {
+                text += "; nothing applied since the last line";
+            }
             None if caught_up => text += "; keeping up",
             None => text += "; never zero at this rate",
         }
@@ -220,6 +224,8 @@ mod tests {
         said(&mut stream, Event::CaughtUp { lag_bytes: 1 }, 0);
         let keeping_up = said(&mut stream, Event::Lag(lag(1, None)), 0);
         assert!(keeping_up.contains("; keeping up; "), "{keeping_up}");
+        let stands = said(&mut stream, Event::Lag(Lag { bytes_per_second: 0.0, ..lag(1, None) }), 0);
+        assert!(stands.contains("; nothing applied since the last line; "), "{stands}");
         insta::assert_snapshot!(lines.join("\n"), @r#"
 [INFO] StreamApply: replication lag 1,245,184 bytes; source 16/B374D848, received 16/B374D000, applied 16/B3600000, confirmed 16/B3500000; the slot holds 32.0 MB of WAL
 [INFO] StreamApply: replication lag 1,245,184 bytes; source 16/B374D848, received 16/B374D000, applied 16/B3600000, confirmed 16/B3500000; 12,345 changes/s, 5.0 MB/s applied, 1.0 kB/s written; zero in about 12 s; the slot holds 32.0 MB of WAL
