@@ -18,7 +18,7 @@ pub(super) fn judge(server: &Server, target: &Subscriber, online: Online<'_>, ou
         let finding = Finding::warning(
             "target-replica-role",
             format!(
-                "role {role} may not set session_replication_role: triggers, rules and foreign keys of migrated tables stay switched off on the target from the copy to Cutover, for everybody"
+                "role {role} may not set session_replication_role: triggers and rules of migrated tables stay switched off on the target from the copy to Cutover, and foreign keys dropped, for everybody"
             ),
         );
         out.push(if server.version >= 150_000 {
@@ -196,7 +196,7 @@ Notice no-real-subscription target: role mover may not set where a subscription 
 Notice no-real-subscription target: no replication origin is free: 0 of 0 (max_replication_slots) are in use: the journal alone keeps the migration's position
     ALTER SYSTEM SET max_replication_slots = 4; -- and restart
 RDS: max_replication_slots in the parameter group; Azure: the server parameter max_replication_slots; Cloud SQL: the flag max_replication_slots
-Warning target-replica-role target: role mover may not set session_replication_role: triggers, rules and foreign keys of migrated tables stay switched off on the target from the copy to Cutover, for everybody
+Warning target-replica-role target: role mover may not set session_replication_role: triggers and rules of migrated tables stay switched off on the target from the copy to Cutover, and foreign keys dropped, for everybody
     migrate as a superuser of the target, where that matters
 ---
 Error no-real-subscription target: role mover may not create subscriptions, so --keep-subscription has nothing to keep
@@ -209,7 +209,7 @@ RDS: max_replication_slots in the parameter group; Azure: the server parameter m
 Warning target-no-workers target: max_logical_replication_workers is 0: the kept subscription would do nothing once it is enabled
     ALTER SYSTEM SET max_logical_replication_workers = 4; -- and restart
 RDS: max_logical_replication_workers in the parameter group; Azure: the server parameter max_logical_replication_workers; Cloud SQL: the flag max_logical_replication_workers
-Warning target-replica-role target: role mover may not set session_replication_role: triggers, rules and foreign keys of migrated tables stay switched off on the target from the copy to Cutover, for everybody
+Warning target-replica-role target: role mover may not set session_replication_role: triggers and rules of migrated tables stay switched off on the target from the copy to Cutover, and foreign keys dropped, for everybody
     GRANT SET ON PARAMETER session_replication_role TO mover; -- as a superuser
 ---
 Notice subscription-needs-password target: role mover is no superuser: its subscription must log in to the source with a password

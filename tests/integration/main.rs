@@ -17,6 +17,7 @@ mod accidents;
 mod apply;
 mod apply_lanes;
 mod apply_listed;
+mod apply_relations;
 mod bad_input;
 mod bench;
 mod better;

@@ -14,7 +14,7 @@ use super::segment::{self, Targets};
 use super::serial::{self, PAUSE, TRIES, is_in_the_way};
 use super::splits::Splits;
 use super::target_relation::{self, TargetRelation, Unfit};
-use super::{Applied, ApplyError, ApplySetup, Missing, jobs, route, session, spread, statement};
+use super::{Applied, ApplyError, ApplySetup, Missing, jobs, route, session, spread, statement, tree};
 use crate::journal;
 use crate::lsn::Lsn;
 use crate::pg::Server;
@@ -79,8 +79,8 @@ impl Applier {
         }
         let splits = spread::begin(&mut lane, &mut setup).await?;
         if lane.enforced {
-            let message = "the role may not set session_replication_role on the target: triggers are disabled until cutover, and \
-                           foreign keys are checked for every change, which is slower";
+            let message = "the role may not set session_replication_role on the target: triggers are disabled and foreign keys \
+                           dropped until cutover, which makes them again and so checks every row";
             setup.reporter.emit(Event::Warning { object: "target".to_owned(), message: message.to_owned() });
         }
         let mut lanes = vec![lane];
@@ -279,6 +279,7 @@ impl Applier {
 
     /// Makes sure that every relation of the batch is mapped to a table that fits.
     async fn map(&mut self, batch: &Batch) -> Result<(), ApplyError> {
+        self.targets.forget_old();
         let mut wanted: Vec<(Arc<Relation>, Lsn)> = Vec::new();
         for segment in &batch.segments {
             let mut want = |relation: &Arc<Relation>, lsn| {
@@ -324,6 +325,8 @@ impl Applier {
             self.warn_of(&target);
             self.targets.add(target);
         }
+        let lane = self.lanes.first_mut().ok_or(ApplyError::Unusable)?;
+        self.targets.entangled = tree::is_entangled(lane.wire(), batch, &self.targets).await?;
         Ok(())
     }
 
@@ -347,7 +350,7 @@ impl Applier {
     fn needs_care(&mut self, batch: &Batch) -> Result<bool, ApplyError> {
         let Some(lane) = self.lanes.first() else { return Err(ApplyError::Unusable) };
         Ok(batch.segments.iter().any(|segment| match segment {
-            Segment::Rows { net, .. } => segment::only_serial(lane, &self.targets, net),
+            Segment::Rows { changes, net } => segment::only_serial(lane, &self.targets, changes, net),
             Segment::Truncate { .. } => false,
         }))
     }
@@ -410,7 +413,7 @@ impl Applier {
             lane.control("SAVEPOINT s", "SAVEPOINT", "making a savepoint");
             match segment {
                 Segment::Rows { changes, net } => {
-                    let mut serial = segment::only_serial(lane, &self.targets, net);
+                    let mut serial = segment::only_serial(lane, &self.targets, changes, net);
                     if !serial {
                         segment::send_net(lane, &self.targets, changes, net).await?;
                         if let Err(failure) = lane.settle().await? {

@@ -27,6 +27,7 @@ mod spread;
 mod statement;
 mod suspend;
 mod target_relation;
+mod tree;
 mod unfound;
 
 pub use applier::Applier;

@@ -70,6 +70,9 @@ pub(super) fn parts(batch: &Batch, targets: &Targets, lanes: usize) -> Option<(V
 
 /// How the batch's tables are divided.
 fn splits(batch: &Batch, targets: &Targets, lanes: usize) -> Option<Splits> {
+    if targets.entangled {
+        return None;
+    }
     let mut apart: HashMap<u32, Vec<&RelationNet>> = HashMap::new();
     for segment in &batch.segments {
         let Segment::Rows { changes, net } = segment else { return None };

@@ -32,6 +32,8 @@ const GROUP_BYTES: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     known: FxHashMap<u32, Vec<Arc<TargetRelation>>>,
+    /// Among the tables of the batch at hand are some that hold each other's rows ([`super::tree`]): they are not independent.
+    pub entangled: bool,
 }
 
 impl Targets {
@@ -41,13 +43,16 @@ impl Targets {
         versions.iter().rev().find(|t| Arc::ptr_eq(&t.relation, relation) || *t.relation == **relation)
     }
 
-    /// Adds a mapping; older versions than the one before it are forgotten.
+    /// Adds a mapping.
     pub fn add(&mut self, target: TargetRelation) {
-        let versions = self.known.entry(target.relation.oid).or_default();
-        if versions.len() > 1 {
-            versions.remove(0);
+        self.known.entry(target.relation.oid).or_default().push(Arc::new(target));
+    }
+
+    /// Between batches: of each relation only the last two versions are kept. A batch may need any number of them.
+    pub fn forget_old(&mut self) {
+        for versions in self.known.values_mut().filter(|versions| versions.len() > 2) {
+            versions.drain(..versions.len() - 2);
         }
-        versions.push(Arc::new(target));
     }
 
     /// The mapping that [`super::applier::Applier`] made before the batch.
@@ -128,7 +133,20 @@ pub(super) async fn send_net(
 }
 
 /// Whether a segment has to be applied change by change from the start.
-pub(super) fn only_serial(lane: &Lane, targets: &Targets, net: &[RelationNet]) -> bool {
+pub(super) fn only_serial(lane: &Lane, targets: &Targets, changes: &[Change], net: &[RelationNet]) -> bool {
+    if targets.entangled && net.len() > 1 {
+        return true;
+    }
+    // What only the target has of a row stays when its key changes, whose net effect is a delete and an insert.
+    let keeps = |change: &Change| {
+        matches!(change.kind, ChangeKind::Update { old: Some(_), .. })
+            && targets.get(&change.relation).is_some_and(|target| !target.unsent.is_empty())
+    };
+    if net.iter().any(|part| targets.get(&part.relation).is_some_and(|target| !target.unsent.is_empty()))
+        && changes.iter().any(keeps)
+    {
+        return true;
+    }
     // With foreign keys at work, relations depend on each other, so changes sent alone must be in order among all. And a key
     // change, whose net effect is a delete and an insert, must not take other rows with it.
     lane.enforced

@@ -221,8 +221,10 @@ fn one_row(
             continue;
         }
         let parameter = parameters.add(target, identity(*i));
-        if let Some(equals) = &column.equals {
-            terms.push(format!("{name} {equals} {parameter}{}", column.collate));
+        match &column.equals {
+            Some(equals) => terms.push(format!("{name} {equals} {parameter}{}", column.collate)),
+            // What follows takes NULL for an empty text.
+            None => terms.push(format!("{name} IS DISTINCT FROM NULL")),
         }
         if !target.unique {
             // Equal is not the same (1.0 and 1.00, 0 and -0), and json, xml or point have no equality at all. concat uses the output
@@ -387,7 +389,7 @@ mod tests {
         assert_eq!(
             delete.sql,
             "DELETE FROM ONLY s.t AS t WHERE t.ctid = (SELECT s.ctid FROM ONLY s.t AS s WHERE s.id IS NOT DISTINCT FROM NULL AND \
-             pg_catalog.concat(s.a) COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) pg_catalog.concat($1) AND \
+             s.a IS DISTINCT FROM NULL AND pg_catalog.concat(s.a) COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) pg_catalog.concat($1) AND \
              s.\"B\" OPERATOR(pg_catalog.=) $2 AND \
              pg_catalog.concat(s.\"B\") COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) pg_catalog.concat($2) LIMIT 1)"
         );

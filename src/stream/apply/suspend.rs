@@ -2,8 +2,11 @@
 //!
 //! The source's triggers and rules have done their work before the change came. Under `session_replication_role = replica` ordinary
 //! ones stay quiet, those that are ENABLE ALWAYS or ENABLE REPLICA do not; and an identity column that is GENERATED ALWAYS
-//! takes no value from an UPDATE. Invariant: what is switched off and the statement that restores exactly what was there are written in one
+//! takes no value from an UPDATE. Where the role may not set that, ordinary triggers and rules are switched off too, and foreign keys
+//! dropped ([`foreign_keys`]). Invariant: what is switched off and the statement that restores exactly what was there are written in one
 //! transaction; what is off already is left alone, so doing it again changes nothing.
+
+mod foreign_keys;
 
 use tokio_postgres::types::Type;
 
@@ -23,14 +26,18 @@ struct Suspension {
 }
 
 /// Switches off what would fire on applied changes to `tables` (schema, name) and their partitions; returns how many objects that
-/// were. Ordinary triggers and rules are among them where the role may not set `session_replication_role`.
+/// were. Ordinary triggers and rules, and foreign keys, are among them where the role may not set `session_replication_role`.
 ///
 /// # Errors
 /// The role does not own a table (42501), mostly.
 pub async fn suspend(target: &Session, name: &str, tables: &[(String, String)]) -> Result<u64, ApplyError> {
-    let states: &[&str] = if may_replicate(target).await? { &["A", "R"] } else { &["A", "R", "O"] };
+    let replicates = may_replicate(target).await?;
+    let states: &[&str] = if replicates { &["A", "R"] } else { &["A", "R", "O"] };
     let mut found = triggers_and_rules(target, tables, states).await?;
     found.extend(identities(target, tables).await?);
+    if !replicates {
+        found.extend(foreign_keys::foreign_keys(target, tables).await?);
+    }
     if found.is_empty() {
         return Ok(0);
     }

@@ -273,7 +273,8 @@ fn read(row: &[Option<bytes::Bytes>]) -> Found {
 /// where it is not the column's.
 fn index_query(oid: u32) -> String {
     format!(
-        "SELECT i.indexrelid, a.attname, pg_catalog.format('OPERATOR(%I.%s)', opn.nspname, o.oprname), \
+        "SELECT i.indexrelid, a.attname, \
+         CASE WHEN o.oid IS NOT NULL THEN pg_catalog.format('OPERATOR(%I.%s)', opn.nspname, o.oprname) END, \
          CASE WHEN i.indcollation[k] <> a.attcollation THEN pg_catalog.format(' COLLATE %I.%I', cn.nspname, co.collname) END \
          FROM pg_catalog.pg_index i \
          CROSS JOIN LATERAL pg_catalog.generate_series(0, i.indnkeyatts - 1) AS k \
@@ -357,7 +358,7 @@ mod tests {
     fn every_difference_is_told() {
         let relation = relation(vec![column("id", 23), column("a", 25), column("new", 25)]);
         let required = |name| Found { required: true, ..found(name, 23) };
-        let target = [found("id", 20), found("a", 25), required("old"), found("kept", 25)];
+        let target = [found("id", 21), found("a", 25), required("old"), found("kept", 25)];
         let misfits = fit(&relation, &target).unwrap_err();
         assert_eq!(
             misfits,
@@ -383,9 +384,33 @@ mod tests {
         c.type_name = Some((String::new(), "int4".into()));
         f = Found { base_oid: 23, base_name: ("pg_catalog".into(), "int4".into()), ..found("a", 17_002) };
         assert!(same_type(&c, &f));
-        // varchar(10) and varchar(20)
-        let c = Column { type_modifier: 14, ..column("a", 1043) };
-        assert!(!same_type(&c, &Found { modifier: 24, ..found("a", 1043) }));
+    }
+
+    #[test]
+    fn a_type_that_holds_every_value_takes_them() {
+        let fits = |source: (u32, i32), target: (u32, i32)| {
+            let c = Column { type_modifier: source.1, ..column("a", source.0) };
+            same_type(&c, &Found { modifier: target.1, ..found("a", target.0) })
+        };
+        let numeric = |precision: i32, scale: i32| (1700, ((precision << 16) | (scale & 0x7ff)) + 4);
+        let wider = [
+            ((1043, 14), (1043, 24)),
+            ((1043, 14), (1043, -1)),
+            ((1043, 14), (25, -1)),
+            ((21, -1), (20, -1)),
+            ((1184, 3), (1184, 6)),
+            (numeric(8, 2), numeric(9, 3)),
+            (numeric(8, 2), (1700, -1)),
+            (numeric(5, -2), numeric(7, 0)),
+        ];
+        for (source, target) in wider {
+            assert!(fits(source, target) && !fits(target, source), "{source:?} {target:?}");
+        }
+        assert!(
+            !fits(numeric(8, 2), numeric(8, 3))
+                && !fits((1042, 14), (1042, 24))
+                && !fits((700, -1), (701, -1))
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whether the target's columns take the source's values, and how each is sent.
 //!
-//! Invariant: columns are matched by name, whatever their order, and a value goes only where its own type is expected.
+//! Invariant: columns are matched by name, whatever their order, and a value goes only where its own type is expected, or one that holds each
+//! of its values unchanged: where a type is widened on both sides, changes from before that are still to be applied.
 
 use std::collections::HashSet;
 
@@ -62,6 +63,7 @@ pub(super) fn pass_binary(
     for (column, place) in relation.columns.iter().zip(columns) {
         let f = found.iter().find(|f| f.name == column.name);
         let f = f.filter(|f| f.is_enum || f.base_oid < FIRST_UNPINNED && binary::is_safe(f.base_oid));
+        let f = f.filter(|f| !wider_integer(column.type_oid, f.base_oid));
         let Some(f) = f.filter(|f| f.base_array_oid != 0) else {
             return Err(Unfit::Binary(quote_ident(&column.name)));
         };
@@ -92,11 +94,53 @@ pub(super) fn same_type(column: &Column, found: &Found) -> bool {
                     && name.trim_start_matches('_') == target_name.trim_start_matches('_');
             namespace == on_target && same_name
         }
-        None if column.type_oid < FIRST_UNPINNED => column.type_oid == found.base_oid,
+        None if column.type_oid < FIRST_UNPINNED => {
+            column.type_oid == found.base_oid
+                || wider_integer(column.type_oid, found.base_oid)
+                || (column.type_oid, found.base_oid) == (VARCHAR, TEXT)
+        }
         None => false,
     };
     let is_domain = found.type_oid != found.base_oid;
-    base && (is_domain || column.type_modifier == found.modifier)
+    base && (is_domain || holds(found.base_oid, column.type_modifier, found.modifier))
+}
+
+const TEXT: u32 = 25;
+const VARCHAR: u32 = 1043;
+const VARBIT: u32 = 1562;
+const NUMERIC: u32 = 1700;
+/// time, timestamp, timestamptz, timetz.
+const TIMES: [u32; 4] = [1083, 1114, 1184, 1266];
+
+/// Whether the target's is an integer type that holds the source's, of more bytes: its text is the same, its binary format is not.
+fn wider_integer(source: u32, target: u32) -> bool {
+    matches!((source, target), (21, 23 | 20) | (23, 20))
+}
+
+/// Whether the target's modifier (`atttypmod`) of this type leaves every value as it is that the source's admits.
+fn holds(type_oid: u32, source: i32, target: i32) -> bool {
+    if source == target {
+        return true;
+    }
+    match type_oid {
+        TEXT => target == -1,
+        VARCHAR | VARBIT => target == -1 || source != -1 && target > source,
+        NUMERIC => target == -1 || source != -1 && holds_digits(source, target),
+        _ if TIMES.contains(&type_oid) => target == -1 || source != -1 && target > source,
+        // char(n) and bit(n) fill up to their length.
+        _ => false,
+    }
+}
+
+/// numeric(p, s): as many digits on both sides of the point (`make_numeric_typmod` in `numeric.c`).
+fn holds_digits(source: i32, target: i32) -> bool {
+    let digits = |modifier: i32| {
+        let modifier = modifier.saturating_sub(4);
+        let (precision, scale) = ((modifier >> 16) & 0xffff, ((modifier & 0x7ff) ^ 1024) - 1024);
+        (precision - scale, scale)
+    };
+    let (source, target) = (digits(source), digits(target));
+    target.0 >= source.0 && target.1 >= source.1
 }
 
 /// The misfits in words; the target names the built-in types, which both servers have.
