@@ -23,9 +23,9 @@ pub enum CutoverError {
     /// The journal could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// Writers that the fence cannot end.
+    /// Writers that nothing ends, so that what they write would be lost.
     #[error(
-        "fencing the source: {what} can still write: {}\n  → {remedy}", .holders.join("; ")
+        "cutting over: on the source, {what} can still write: {}\n  → {remedy}", .holders.join("; ")
     )]
     Held {
         /// `sessions` or `prepared transactions`.

@@ -351,6 +351,15 @@ async fn end(source: &Session, pid: i32) -> Result<(), SqlError> {
     Ok(())
 }
 
+/// Where nobody stays to end them (no fence, no subscription that goes on): transactions that were prepared and would commit, if anyone
+/// remembers them, on a source that nobody reads from any more.
+///
+/// # Errors
+/// [`CutoverError::Held`] with each of them.
+pub async fn forgotten_transactions(source: &Session) -> Result<(), CutoverError> {
+    prepared_transactions(source, TWO_PHASES).await
+}
+
 /// Transactions that have been prepared for this long, and can be committed from any session, read-only or not.
 async fn prepared_transactions(source: &Session, since: Duration) -> Result<(), CutoverError> {
     let sql = format!(

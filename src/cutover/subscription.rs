@@ -181,13 +181,7 @@ fn reason(error: &SqlError) -> String {
 
 /// Why what was made is not a subscription to what the source publishes: the target may have reached another server by the same words.
 async fn differing(make: &Make<'_>) -> Result<Option<String>, SqlError> {
-    let published = "SELECT schemaname::text AS namespace, tablename::text AS name FROM pg_catalog.pg_publication_tables WHERE pubname = $1";
-    let subscribed = "SELECT n.nspname::text AS namespace, c.relname::text AS name FROM pg_catalog.pg_subscription s \
-         JOIN pg_catalog.pg_subscription_rel r ON r.srsubid = s.oid JOIN pg_catalog.pg_class c ON c.oid = r.srrelid \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE s.subname = $1 AND s.subdbid = \
-         (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())";
-    let published = tables(make.source, "reading what is published", published, make.publication).await?;
-    let subscribed = tables(make.target, "reading what is subscribed to", subscribed, make.name).await?;
+    let (published, subscribed) = both(make.source, make.publication, make.target, make.name).await?;
     let mut odd: Vec<&String> = published.symmetric_difference(&subscribed).collect();
     odd.sort();
     let Some(first) = odd.first() else { return Ok(None) };
@@ -195,6 +189,39 @@ async fn differing(make: &Make<'_>) -> Result<Option<String>, SqlError> {
         "target: it finds another set of published tables than the source has ({first} among the differences), so it reaches another \
          server: say how to reach the source with --subscription-conninfo"
     )))
+}
+
+/// Tables that are published and that the subscription does not know, because they came after it was made: PostgreSQL's own worker would pass
+/// over their changes.
+///
+/// # Errors
+/// [`CutoverError::Sql`] when a connection breaks.
+pub async fn unknown_tables(
+    source: &Session,
+    publication: &str,
+    target: &Session,
+    name: &str,
+) -> Result<Vec<String>, CutoverError> {
+    let (published, subscribed) = both(source, publication, target, name).await.map_err(broken)?;
+    let mut unknown: Vec<String> = published.difference(&subscribed).cloned().collect();
+    unknown.sort();
+    Ok(unknown)
+}
+
+/// The tables that are published, and those that are subscribed to.
+async fn both(
+    source: &Session,
+    publication: &str,
+    target: &Session,
+    name: &str,
+) -> Result<(HashSet<String>, HashSet<String>), SqlError> {
+    let published = "SELECT schemaname::text AS namespace, tablename::text AS name FROM pg_catalog.pg_publication_tables WHERE pubname = $1";
+    let subscribed = "SELECT n.nspname::text AS namespace, c.relname::text AS name FROM pg_catalog.pg_subscription s \
+         JOIN pg_catalog.pg_subscription_rel r ON r.srsubid = s.oid JOIN pg_catalog.pg_class c ON c.oid = r.srrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE s.subname = $1 AND s.subdbid = \
+         (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())";
+    let published = tables(source, "reading what is published", published, publication).await?;
+    Ok((published, tables(target, "reading what is subscribed to", subscribed, name).await?))
 }
 
 async fn tables(session: &Session, what: &str, sql: &str, name: &str) -> Result<HashSet<String>, SqlError> {

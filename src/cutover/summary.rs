@@ -45,6 +45,8 @@ pub fn late(writes: &LateWrites, drained_to: Lsn) -> Option<String> {
 pub struct Outcome {
     /// The subscription that was kept, and its slot.
     pub kept: Option<(String, String)>,
+    /// Published tables that the kept subscription does not know.
+    pub unknown_tables: Vec<String>,
     /// The statement that takes the fence down, where one stands.
     pub lower_fence: Option<String>,
     /// What came too late.
@@ -98,6 +100,13 @@ pub fn next_steps(outcome: &Outcome) -> Vec<String> {
             "The subscription {name} is kept, disabled, and stands at the exact position. To let PostgreSQL go on: ALTER SUBSCRIPTION {name} ENABLE. \
              While it is disabled its slot {slot} keeps WAL on the source. When it is no longer wanted: DROP SUBSCRIPTION {name}, which drops the slot too."
         ));
+        if !outcome.unknown_tables.is_empty() {
+            steps.push(format!(
+                "Tables that were published after the subscription was made, whose changes it would pass over: {}. Once it is enabled, and before anyone \
+                 writes to them on the source: ALTER SUBSCRIPTION {name} REFRESH PUBLICATION WITH (copy_data = false).",
+                outcome.unknown_tables.join(", ")
+            ));
+        }
     }
     if let Some(lower) = &outcome.lower_fence {
         steps.push(format!(
@@ -152,6 +161,7 @@ the source was written to after 0/7, the position the target was drained to: 19 
             missing_sequences: vec!["public.s".to_owned()],
             unreadable_sequences: vec!["public.u".to_owned()],
             publication_left: Some("pub".to_owned()),
+            unknown_tables: vec!["public.n".to_owned()],
             streamed: true,
         };
         let late = Outcome { late: writes(&[("public.t", 1)]), ..Outcome::default() };
@@ -166,6 +176,7 @@ Sequences that could not be read on the source and were not set: public.u. Set t
 Point the applications at the target.
 On the target: VACUUM (ANALYZE); the statistics are those of the copy.
 The subscription "Sub" is kept, disabled, and stands at the exact position. To let PostgreSQL go on: ALTER SUBSCRIPTION "Sub" ENABLE. While it is disabled its slot slot keeps WAL on the source. When it is no longer wanted: DROP SUBSCRIPTION "Sub", which drops the slot too.
+Tables that were published after the subscription was made, whose changes it would pass over: public.n. Once it is enabled, and before anyone writes to them on the source: ALTER SUBSCRIPTION "Sub" REFRESH PUBLICATION WITH (copy_data = false).
 The source's database is still read-only for new sessions. To let it be written to again, on the source: ALTER DATABASE app RESET default_transaction_read_only; sessions that began meanwhile stay read-only until they connect again.
 The publication is left on the source. When it is no longer wanted: DROP PUBLICATION pub.
 

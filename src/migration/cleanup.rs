@@ -4,6 +4,7 @@
 //! an interrupted cleanup is run again; and nothing is touched while a run of the migration is under way.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio_postgres::types::Type;
@@ -357,6 +358,9 @@ async fn drop_publications(
     Ok(())
 }
 
+/// How long other sessions may hold locks on what is to come back.
+const RESUME: Duration = Duration::from_secs(60);
+
 async fn resume_objects(
     config: &Cleanup,
     target: &Session,
@@ -366,9 +370,12 @@ async fn resume_objects(
     if !target.value("looking for what is suspended", sql).await?.unwrap_or(false) {
         return Ok(());
     }
-    let resumed = resume::suspended(target, &config.subscription_name).await?;
+    let resumed = resume::suspended(target, &config.subscription_name, RESUME).await?;
     if resumed.count > 0 {
-        story.done(&format!("target: {} suspended triggers, rules or columns back in force", resumed.count));
+        story.done(&format!(
+            "target: {} suspended triggers, rules, columns or keys back in force",
+            resumed.count
+        ));
     }
     Ok(())
 }

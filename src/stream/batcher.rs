@@ -93,6 +93,8 @@ pub struct Batcher {
     /// The first transaction that came too late.
     late: Option<Lsn>,
     relations: FxHashMap<u32, Known>,
+    /// Tables that do not take part and were changed all the same, since they were last asked for.
+    strangers: Vec<String>,
     names: HashMap<(String, String), u32>,
     /// The table of the last change, and whether it takes part: the next change's, most often.
     last: Option<(u32, bool)>,
@@ -113,6 +115,8 @@ pub struct Batcher {
 struct Known {
     relation: Arc<Relation>,
     taken: bool,
+    /// It is among those that [`Batcher::take_strangers`] gave.
+    told: bool,
 }
 
 /// The transaction that is being received.
@@ -149,6 +153,7 @@ impl Batcher {
             limit: None,
             late: None,
             relations: FxHashMap::default(),
+            strangers: Vec::new(),
             names: HashMap::new(),
             last: None,
             closed: VecDeque::new(),
@@ -285,6 +290,9 @@ impl Batcher {
         let name = (relation.namespace.clone(), relation.name.clone());
         let named = self.names.insert(name, relation.oid);
         let known = self.relations.get(&relation.oid);
+        // A table that is renamed is still the one that was copied, whatever a filter says to its new name.
+        let taken = known.is_some_and(|known| known.taken) || self.taken.takes(&relation);
+        let told = known.is_some_and(|known| known.told);
         if known.is_some_and(|known| Arc::ptr_eq(&known.relation, &relation)) && named == Some(relation.oid) {
             return;
         }
@@ -295,8 +303,7 @@ impl Batcher {
             self.close_whole();
             self.pending.close_segment();
         }
-        let taken = self.taken.takes(&relation);
-        self.relations.insert(relation.oid, Known { relation, taken });
+        self.relations.insert(relation.oid, Known { relation, taken, told });
         self.last = None;
     }
 
@@ -314,7 +321,10 @@ impl Batcher {
         let open = self.open.as_mut().ok_or(BatchError::Outside("row change"))?;
         match open.fate {
             Fate::Skip => {}
-            _ if !taken => return Ok(Some(Dropped::Ignored(1))),
+            _ if !taken => {
+                self.note_stranger(oid);
+                return Ok(Some(Dropped::Ignored(1)));
+            }
             Fate::Late => *open.late.entry(oid).or_default() += 1,
             Fate::Collect => {
                 open.collected = true;
@@ -323,6 +333,18 @@ impl Batcher {
             }
         }
         Ok(None)
+    }
+
+    fn note_stranger(&mut self, oid: u32) {
+        if let Some(known) = self.relations.get_mut(&oid).filter(|known| !known.told) {
+            known.told = true;
+            self.strangers.push(known.relation.identity_name());
+        }
+    }
+
+    /// Tables that were changed and do not take part, `schema.table`, each once.
+    pub fn take_strangers(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.strangers)
     }
 
     fn truncate(&mut self, mut truncate: Truncate) -> Result<Option<Dropped>, BatchError> {

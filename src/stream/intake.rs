@@ -138,7 +138,10 @@ impl Intake {
     fn push(&mut self, message: Message, at: Lsn) -> Result<(), StreamError> {
         match self.batcher.push(message).map_err(|source| StreamError::Batch { at, source })? {
             None => {}
-            Some(Dropped::Ignored(n)) => self.status.ignored.add(n),
+            Some(Dropped::Ignored(n)) => {
+                self.status.ignored.add(n);
+                self.status.add_strangers(self.batcher.take_strangers());
+            }
             Some(Dropped::Late(changes)) => self.status.add_late(changes),
         }
         Ok(())

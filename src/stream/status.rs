@@ -72,6 +72,7 @@ pub struct Status {
     text_only: AtomicBool,
     sent_all: AtomicBool,
     late: Mutex<Late>,
+    strangers: Mutex<Vec<String>>,
 }
 
 /// Transactions that committed after the position the stream was to be drained to; they are not applied.
@@ -111,6 +112,17 @@ impl Status {
 
     pub(super) fn is_text_only(&self) -> bool {
         self.text_only.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_strangers(&self, tables: Vec<String>) {
+        if !tables.is_empty() {
+            self.strangers.lock().unwrap_or_else(PoisonError::into_inner).extend(tables);
+        }
+    }
+
+    /// Tables that were changed and do not take part, `schema.table`, since this was last asked.
+    pub fn take_strangers(&self) -> Vec<String> {
+        std::mem::take(&mut *self.strangers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What came too late.

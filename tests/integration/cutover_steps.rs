@@ -274,6 +274,8 @@ fn origin(slot: &str) -> Origin {
     }
 }
 
+const PATIENCE: Duration = Duration::from_secs(20);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_suspended_comes_back_all_or_nothing() {
     let target = online_cluster(15).database("suspended");
@@ -297,7 +299,7 @@ async fn what_was_suspended_comes_back_all_or_nothing() {
     .await
     .unwrap();
     let state = "SELECT tgenabled, attidentity FROM pg_trigger JOIN pg_attribute ON attrelid = tgrelid AND attname = 'id' WHERE tgname = 'a'";
-    let said = resume::suspended(&t, "move").await.unwrap_err().to_string();
+    let said = resume::suspended(&t, "move", PATIENCE).await.unwrap_err().to_string();
     assert!(said.contains("table public.t") && said.contains("22023"), "{said}");
     assert_eq!(target.psql(state), "D|d");
     target.psql("DELETE FROM _pg_migrator.suspended WHERE object = 'table public.t'; DROP TABLE gone");
@@ -307,10 +309,16 @@ async fn what_was_suspended_comes_back_all_or_nothing() {
     )
     .await
     .unwrap();
-    let resumed = resume::suspended(&t, "move").await.unwrap();
+    // Another session reads: nothing waits for it for long, and nothing is half done.
+    let reader = target.hold("BEGIN; SELECT FROM t");
+    let said = resume::suspended(&t, "move", Duration::ZERO).await.unwrap_err().to_string();
+    assert!(said.contains("55P03") && said.contains("SELECT FROM t"), "{said}");
+    assert_eq!(target.psql(state), "D|d");
+    drop(reader);
+    let resumed = resume::suspended(&t, "move", PATIENCE).await.unwrap();
     assert_eq!((resumed.count, resumed.gone), (2, vec!["rule of gone".to_owned()]));
     assert_eq!(target.psql(state), "A|a");
-    assert_eq!(resume::suspended(&t, "move").await.unwrap().count, 0);
+    assert_eq!(resume::suspended(&t, "move", PATIENCE).await.unwrap().count, 0);
 }
 
 fn make<'a>(source: &'a Session, target: &'a Session, conninfo: &'a RedactedConnInfo) -> Make<'a> {

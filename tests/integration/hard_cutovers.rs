@@ -166,3 +166,86 @@ fn a_prepared_transaction_keeps_the_fence_from_standing() {
     goes_on(&live);
     assert_same_rows(&live.source, &live.target);
 }
+
+#[test]
+fn a_prepared_transaction_is_not_left_behind_without_a_fence() {
+    let live = Live::with(15, 15, TABLE);
+    let mut running = live.command().spawn();
+    running.wait_for(CAUGHT_UP);
+    live.source.psql(&format!("BEGIN; INSERT INTO t VALUES (2); PREPARE TRANSACTION '{}'", live.name));
+    // One that is about to be ended is waited for by nobody.
+    std::thread::sleep(Duration::from_secs(4));
+    running.signal("INT");
+    let run = running.wait();
+    live.source.psql(&format!("COMMIT PREPARED '{}'", live.name));
+    run.expect_code(1).expect_said(&["prepared transactions can still write", &live.name, "COMMIT PREPARED"]);
+    goes_on(&live);
+    assert_same_rows(&live.source, &live.target);
+}
+
+/// What reads on the target keeps an identity column from being GENERATED ALWAYS again: the fence does not stand for that.
+#[test]
+fn a_reader_on_the_target_does_not_hold_a_fenced_source_up_for_ever() {
+    let live = Live::with(
+        15,
+        17,
+        "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int); INSERT INTO t (v) VALUES (1)",
+    );
+    let mut running = live.command().args(["--fence-source", "--drain-timeout-secs", "2"]).spawn();
+    running.wait_for(CAUGHT_UP);
+    let reader = live.target.hold("BEGIN; SELECT FROM t");
+    running.signal("INT");
+    let run = running.wait();
+    assert_eq!(live.source.psql(READ_ONLY), "off");
+    drop(reader);
+    run.expect_code(4).expect_said(&[
+        "identity column id of public.t",
+        "55P03",
+        "SELECT FROM t",
+        "the fence is down again",
+    ]);
+    live.source.psql("INSERT INTO t (v) VALUES (2)");
+    goes_on(&live);
+    assert_same_rows(&live.source, &live.target);
+}
+
+/// A filter knows a table by the name it had: it stays the one that was copied; what is new and does not fit is said.
+#[test]
+fn tables_that_get_another_name_under_a_filter() {
+    let live = Live::with(
+        15,
+        15,
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE ev (k int) PARTITION BY LIST (k); \
+        CREATE TABLE ev_1 PARTITION OF ev FOR VALUES IN (1)",
+    );
+    let mut running = live
+        .command()
+        .args(["--include-table", "t", "--include-table", "ev", "--include-table", "ev_1"])
+        .spawn();
+    running.wait_for(CAUGHT_UP);
+    live.source.psql("INSERT INTO t VALUES (1)");
+    live.drained();
+    live.target.psql("ALTER TABLE t RENAME TO t2");
+    live.source.psql("ALTER TABLE t RENAME TO t2; INSERT INTO t2 VALUES (2); CREATE TABLE ev_2 PARTITION OF ev FOR VALUES IN (2); INSERT INTO ev VALUES (2)");
+    let run = live.cut_over(running);
+    run.expect_said(&["public.ev_2", "takes no part in the migration"]);
+    assert_eq!(live.target.psql("SELECT id FROM t2 ORDER BY id"), "1\n2");
+}
+
+/// A subscription that is kept does not know tables that came later.
+#[test]
+fn a_kept_subscription_says_what_it_would_pass_over() {
+    let live = Live::with(15, 15, TABLE);
+    live.source.psql(&format!("CREATE PUBLICATION {} FOR ALL TABLES", live.name));
+    let mut running = live.command().arg("--keep-subscription").spawn();
+    running.wait_for(CAUGHT_UP);
+    live.target.psql("CREATE TABLE n (id int PRIMARY KEY)");
+    live.source.psql("CREATE TABLE n (id int PRIMARY KEY); INSERT INTO n VALUES (1)");
+    live.drained();
+    running.signal("INT");
+    running.wait().expect_code(0).expect_said(&["would pass over: public.n", "REFRESH PUBLICATION"]);
+    assert_eq!(live.target.psql("SELECT id FROM n"), "1");
+    let name = &live.name;
+    live.target.psql(&format!("ALTER SUBSCRIPTION {name} DISABLE; ALTER SUBSCRIPTION {name} SET (slot_name = NONE); DROP SUBSCRIPTION {name}"));
+    live.source.psql(&format!("SELECT pg_drop_replication_slot('{name}'); DROP PUBLICATION {name}"));
+}

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::follow::Running;
+use super::follow::{Running, tell_of_strangers};
 use super::links::{Links, slot_state};
 use crate::config::OnlineOptions;
 use crate::cutover::summary::{self, LateWrites, Outcome};
@@ -113,10 +113,14 @@ impl Step<'_> {
         running.orders.send_replace(Order::Drain { limit, reach: limit });
         self.wait(running, limit, |status| status.durable.get() >= limit).await?;
         self.reporter.emit(Event::Drained { lsn: limit, elapsed: started.elapsed() });
+        tell_of_strangers(&running.status, self.reporter);
+        if fence.is_none() && !self.online.keep_subscription {
+            fence::forgotten_transactions(source).await?;
+        }
 
         let sequences = cutover::sequences::set(source, target, &self.config.filter).await?;
         self.reporter.emit(Event::SequencesSet { sequences: sequences.set });
-        let resumed = cutover::resume::suspended(target, name).await?;
+        let resumed = cutover::resume::suspended(target, name, self.online.drain_timeout).await?;
         for object in resumed.gone {
             let message = "was dropped while it was suspended".to_owned();
             self.reporter.emit(Event::Warning { object, message });
@@ -178,6 +182,8 @@ impl Step<'_> {
         target.batch("recording the phase", &sql).await?;
         if self.online.keep_subscription {
             subscription::keep(target, name, at).await?;
+            outcome.unknown_tables =
+                subscription::unknown_tables(source, &self.online.publication, target, name).await?;
             outcome.kept = Some((name.clone(), slot.clone()));
         } else {
             subscription::drop(target, name).await?;

@@ -226,6 +226,7 @@ impl Live<'_> {
             slot_wal: slot.held,
         });
         self.reporter.emit(Event::Lag(lag));
+        tell_of_strangers(status, self.reporter);
         match turn {
             Some(Turn::CaughtUp) => {
                 self.turned("CaughtUp", Event::CaughtUp { lag_bytes: lag.lag_bytes }).await?
@@ -254,6 +255,16 @@ impl Live<'_> {
         snapshot::drop_slot(&self.links.source, &slot).await?;
         journal::forget_slot(&self.links.target, &slot).await?;
         Err(Error::SlotWal { slot, held, limit, started_over: false })
+    }
+}
+
+/// Of changes that are left out the operator hears: the table may be new, or have another name than a filter knows.
+pub(super) fn tell_of_strangers(status: &Status, reporter: &Reporter) {
+    for object in status.take_strangers() {
+        let message =
+            "is changed on the source and takes no part in the migration: these changes are left out"
+                .to_owned();
+        reporter.emit(Event::Warning { object, message });
     }
 }
 

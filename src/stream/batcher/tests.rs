@@ -251,6 +251,19 @@ fn tables_that_do_not_take_part_are_dropped() {
     assert_eq!(batcher.push(truncate(&[&out, &t])), Ok(Some(Dropped::Ignored(1))));
     push(&mut batcher, [end(30)]);
     assert_eq!(taken(batcher.take()), rows(&["truncate t"], 30, 1));
+    assert_eq!(batcher.take_strangers(), ["s.\"out\""]);
+    assert!(batcher.take_strangers().is_empty());
+}
+
+#[test]
+fn a_renamed_table_still_takes_part() {
+    let filter = Filter { include_tables: vec!["t".to_owned()], ..Filter::default() };
+    let mut batcher = Batcher::new(&[], Limits::default(), Taken::new(filter, []));
+    let (t, renamed) = (table(1, "t", 1), table(1, "u", 1));
+    push(&mut batcher, [Message::Relation(Arc::clone(&t)), begin(10), insert(&t, 1), end(10)]);
+    push(&mut batcher, [Message::Relation(Arc::clone(&renamed)), begin(20), insert(&renamed, 1), end(20)]);
+    assert_eq!(taken(batcher.take()), rows(&["1 rows"], 10, 1));
+    assert_eq!(taken(batcher.take()), rows(&["1 rows"], 20, 1));
 }
 
 #[test]
