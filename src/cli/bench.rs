@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::display::{Level, Voice};
 use super::invocation::Output;
-use super::migrate::Signals;
+use super::signals::{Signals, next};
 use crate::bench::{self, Asked, Report, report};
 use crate::error::ExitCode;
 
@@ -92,14 +92,10 @@ async fn second_interrupt(
     interrupts: watch::Sender<u32>,
     voice: &Voice,
 ) -> ExitCode {
-    let mut next = async || match &mut signals {
-        Some(signals) => signals.next().await,
-        None => std::future::pending().await,
-    };
-    next().await;
+    next(&mut signals).await;
     voice.say(Level::Warn, "interrupted: dropping what was made; interrupt again to end at once");
     interrupts.send_modify(|n| *n += 1);
-    next().await;
+    next(&mut signals).await;
     let message =
         "interrupted twice: ended at once; what is named pg_migrator_bench_… may still be on the servers";
     voice.say(Level::Error, message);

@@ -4,17 +4,17 @@
 
 use super::display::{Level, Voice};
 use super::invocation::Cutover;
-use super::migrate::Signals;
+use super::signals::{Signals, next};
 use crate::error::ExitCode;
 use crate::migration::Error;
 use crate::migration::request::{self, End, Refusal};
 
 /// Asks, and waits.
 pub(super) async fn run(asked: Cutover, voice: &Voice) -> ExitCode {
-    let signals = Signals::new().ok();
+    let mut signals = Signals::new().ok();
     let ended = tokio::select! {
         ended = ask(&asked, voice) => ended,
-        () = interrupted(signals) => {
+        _ = next(&mut signals) => {
             voice.failed(
                 "interrupted: it was not waited for the end; where the cutover had been asked for, it goes on",
                 ExitCode::Interrupted,
@@ -41,13 +41,6 @@ async fn ask(asked: &Cutover, voice: &Voice) -> Result<Result<End, Refusal>, Err
     }
     voice.say(Level::Info, "Cutover: asked for; waiting for the run's end");
     Ok(Ok(request::wait(&target, &asked.name).await?))
-}
-
-async fn interrupted(signals: Option<Signals>) {
-    match signals {
-        Some(mut signals) => signals.next().await,
-        None => std::future::pending().await,
-    }
 }
 
 fn in_words(ended: Result<Result<End, Refusal>, Error>) -> String {

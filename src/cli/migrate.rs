@@ -1,11 +1,15 @@
 //! The migration itself: events to the display, interrupts to the state machine, its end to an exit code.
 //!
 //! Invariant: the first interrupt asks the state machine to stop, or to cut over where it applies changes, and leaves everything
-//! tidy; the second one ends the process at once, which the journal's transactions allow at any moment.
+//! tidy; the second one ends the process at once, which the journal's transactions allow at any moment. Only the operator's interrupt cuts over:
+//! a reboot or a service manager that stops the process must not take production along.
+
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::display::{Level, Voice};
+use super::signals::{Asked, Signals, next};
 use crate::error::ExitCode;
 use crate::migration::{self, Config, Error};
 use crate::progress::Phase;
@@ -36,20 +40,52 @@ pub(super) async fn run(config: Config, voice: &Voice) -> ExitCode {
     }
 }
 
-/// Counts interrupts; returns at the second one.
+/// Between two looks at the phase.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Counts interrupts; returns at the second one, and where the system asks for the end while changes are applied.
 async fn second_interrupt(
     mut signals: Option<Signals>,
     interrupts: watch::Sender<u32>,
     voice: &Voice,
 ) -> ExitCode {
-    next(&mut signals).await;
-    voice.say(Level::Warn, interrupted(voice.phase()));
+    let asked = next(&mut signals).await;
+    let phase = voice.phase();
+    if asked == Asked::End && applies(phase) {
+        return ended(voice);
+    }
+    voice.say(Level::Warn, interrupted(phase));
     interrupts.send_modify(|n| *n += 1);
-    next(&mut signals).await;
+    let begins = async {
+        if asked == Asked::Interrupt || phase == Some(Phase::Cutover) {
+            std::future::pending::<()>().await;
+        }
+        // It was to stop the copy, and came just before the stream, to which it would mean a cutover.
+        while !applies(voice.phase()) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        _ = next(&mut signals) => {}
+        () = begins => return ended(voice),
+    }
     interrupts.send_modify(|n| *n += 1);
     voice.say(
         Level::Error,
         "interrupted twice: ended at once; run the same command again to go on or start over",
+    );
+    ExitCode::Interrupted
+}
+
+/// Whether an interrupt would cut over.
+fn applies(phase: Option<Phase>) -> bool {
+    matches!(phase, Some(Phase::StreamApply | Phase::CaughtUp))
+}
+
+fn ended(voice: &Voice) -> ExitCode {
+    voice.say(
+        Level::Error,
+        "told to end (SIGTERM or SIGHUP): ended without cutting over, slot and journal stay; run the same command again to go on",
     );
     ExitCode::Interrupted
 }
@@ -64,48 +100,6 @@ fn interrupted(phase: Option<Phase>) -> &'static str {
             "the cutover is under way already; interrupt again to end at once (the same command goes on)"
         }
         _ => "interrupted: stopping cleanly; interrupt again to end at once",
-    }
-}
-
-/// Waits for a signal. Where signals cannot be had they keep their default action, which ends the process: then forever.
-async fn next(signals: &mut Option<Signals>) {
-    match signals {
-        Some(signals) => signals.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// What interrupts: SIGINT and SIGTERM. Made before the work begins, so that none is missed.
-#[cfg(unix)]
-pub(super) struct Signals(tokio::signal::unix::Signal, tokio::signal::unix::Signal);
-
-#[cfg(unix)]
-impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
-    }
-
-    pub(super) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.0.recv() => {}
-            _ = self.1.recv() => {}
-        }
-    }
-}
-
-/// What interrupts: Ctrl+C.
-#[cfg(not(unix))]
-pub(super) struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
-        Ok(Signals)
-    }
-
-    pub(super) async fn next(&mut self) {
-        let _ = tokio::signal::ctrl_c().await;
     }
 }
 

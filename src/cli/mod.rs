@@ -13,6 +13,7 @@ mod invocation;
 mod migrate;
 mod schema;
 mod secret;
+mod signals;
 mod size;
 mod slots;
 mod status;

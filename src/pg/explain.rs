@@ -187,7 +187,9 @@ fn remedy(sqlstate: &str, message: &str) -> Option<&'static str> {
         "28000" => "check the user, and the line of the server's pg_hba.conf that it falls under",
         "3D000" => "create the database, or check its name",
         "42501" => "GRANT CONNECT ON DATABASE to the role",
-        "53300" => "end idle sessions, raise max_connections, or use fewer --jobs (to apply changes: --apply-jobs)",
+        "53300" => {
+            "end idle sessions, raise max_connections, or use fewer --jobs (to apply changes: --apply-jobs)"
+        }
         "57P03" => "wait until the server is up, and run the command again",
         "08P01" => {
             "check that this is a PostgreSQL server, or a pooler that accepts these startup parameters"

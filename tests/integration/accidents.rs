@@ -111,7 +111,7 @@ fn the_link_to_the_target_breaks() {
 
 #[test]
 fn interrupts_end_it_soon_even_when_a_server_is_silent() {
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "HUP"] {
         let held = Held::start();
         let (source, target) = held.databases();
         let running = held.stuck(&source, &target);

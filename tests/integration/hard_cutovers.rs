@@ -249,3 +249,19 @@ fn a_kept_subscription_says_what_it_would_pass_over() {
     live.target.psql(&format!("ALTER SUBSCRIPTION {name} DISABLE; ALTER SUBSCRIPTION {name} SET (slot_name = NONE); DROP SUBSCRIPTION {name}"));
     live.source.psql(&format!("SELECT pg_drop_replication_slot('{name}'); DROP PUBLICATION {name}"));
 }
+
+/// Only the operator cuts over: a reboot, a service manager or a lost terminal ends a run that another goes on with.
+#[test]
+fn what_stops_the_process_does_not_cut_over() {
+    let live = Live::with(15, 15, TABLE);
+    for signal in ["TERM", "HUP"] {
+        let mut running = live.command().spawn();
+        running.wait_for(CAUGHT_UP);
+        running.signal(signal);
+        running.wait().expect_code(5).expect_said(&["without cutting over", "the same command"]);
+        assert_eq!(live.slots(), live.name);
+        live.source.psql("INSERT INTO t SELECT max(id) + 1 FROM t");
+    }
+    goes_on(&live);
+    assert_same_rows(&live.source, &live.target);
+}
