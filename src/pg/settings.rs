@@ -18,6 +18,10 @@ pub(super) fn statements(side: Side, version: u32) -> String {
          SET xmloption = content; \
          SET standard_conforming_strings = on; \
          SET quote_all_identifiers = off; \
+         SET array_nulls = on; \
+         SET transform_null_equals = off; \
+         SET default_transaction_isolation = 'read committed'; \
+         SET default_transaction_deferrable = off; \
          SET statement_timeout = 0; \
          SET lock_timeout = 0; \
          SET idle_in_transaction_session_timeout = 0; \

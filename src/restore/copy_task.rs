@@ -1,7 +1,7 @@
 //! The copy tasks: one part of a large table, or a bundle of small ones with their indexes and statistics.
 //!
 //! Both are one transaction on the target (rows, what rides along, journal) and one on the source (under the shared
-//! snapshot), all statements sent without waiting. Invariant: rows are committed only when the source has ended
+//! snapshot, each table locked first: [`source_lock`]), all statements sent without waiting. Invariant: rows are committed only when the source has ended
 //! its COPY well; after any error both connections are closed, which rolls everything back.
 
 use bytes::BytesMut;
@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use super::error::RestoreError;
 use super::run::Run;
 use super::scheduler::TaskId;
+use super::source_lock;
 use super::transaction::Transaction;
 use super::worker::{FAST_COMMIT, Worker};
 use crate::error::Side;
@@ -33,6 +34,8 @@ enum Failure {
     Fatal(RestoreError),
     /// A table or a step was refused.
     Refused(Purpose, SqlError),
+    /// Somebody waits for a table alone: nothing was read.
+    Locked(SqlError),
 }
 
 impl From<RestoreError> for Failure {
@@ -133,6 +136,7 @@ async fn settle(
     let run = worker.run.clone();
     let error = match failure {
         Failure::Fatal(error) => return Err(error),
+        Failure::Locked(error) => return Err(error.into()),
         Failure::Refused(Purpose::Step(i, s), error) => {
             let statement = run.steps[i].create.get(s).cloned().unwrap_or_default();
             return worker.step_failed(id, i, &statement, error).await;
@@ -158,8 +162,28 @@ async fn settle(
     }
 }
 
-/// Moves `items` (table, slice) and makes `steps`, in one transaction on each server.
+/// Moves `items` (table, slice) and makes `steps`, in one transaction on each server; again where a table could not be locked.
 async fn transfer(
+    worker: &mut Worker,
+    id: TaskId,
+    items: &[(usize, usize)],
+    steps: &[usize],
+    manner: Manner,
+) -> Result<(), Failure> {
+    let mut tries = 0;
+    loop {
+        match attempt(worker, id, items, steps, manner).await {
+            Err(Failure::Locked(error)) => {
+                tries += 1;
+                let tables: Vec<usize> = items.iter().map(|(table, _)| *table).collect();
+                source_lock::wait(worker, &tables, tries, error).await?;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn attempt(
     worker: &mut Worker,
     id: TaskId,
     items: &[(usize, usize)],
@@ -243,7 +267,9 @@ fn closing(run: &Run, id: TaskId, moved: &[(usize, Moved)], analyze: bool) -> Ve
 
 /// Sends the source everything at once: the snapshot's transaction and a COPY per item.
 async fn ask(run: &Run, source: &mut Wire, items: &[(usize, usize)]) -> Result<(), Failure> {
-    let mut queries = vec![BEGIN_READER.to_owned(), import_snapshot(&run.snapshot)];
+    let tables = items.iter().map(|(table, _)| *table);
+    let mut queries =
+        vec![BEGIN_READER.to_owned(), import_snapshot(&run.snapshot), source_lock::lock(run, tables)];
     for &(table, slice) in items {
         let t = &run.plan.tables[table];
         queries.push(source.copy_query(&t.source.copy_to(&t.slices[slice])));
@@ -253,7 +279,10 @@ async fn ask(run: &Run, source: &mut Wire, items: &[(usize, usize)]) -> Result<(
     for what in ["beginning a reader's transaction", "importing the snapshot"] {
         source.expect_ready(what).await?;
     }
-    Ok(())
+    match source.expect_ready("locking tables").await {
+        Err(error) if source_lock::is_refused(&error) => Err(Failure::Locked(error)),
+        other => Ok(other?),
+    }
 }
 
 async fn expect_ready(source: &mut Wire) -> Result<(), Failure> {

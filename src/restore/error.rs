@@ -31,6 +31,20 @@ pub enum RestoreError {
         #[source]
         source: SqlError,
     },
+    /// Another session waits for a lock that keeps readers out.
+    #[error(
+        "reading tables: {source}\n  \
+         Another session on the source waits for a lock on a table that is still to be read, and would wait until the migration has ended: {}\n  \
+         It keeps all others from that table meanwhile. Have it end, or let it come first; then run the same command again.",
+        .waiting.join("; ")
+    )]
+    Locked {
+        /// The table, the session and what it runs.
+        waiting: Vec<String>,
+        /// The server's answer, 55P03.
+        #[source]
+        source: SqlError,
+    },
     /// A table's rows could not be copied.
     #[error("{source}")]
     Copy {
@@ -49,7 +63,8 @@ impl RestoreError {
             RestoreError::Connect(e) => e.exit_code(),
             RestoreError::Sql(e)
             | RestoreError::Object { source: e, .. }
-            | RestoreError::Copy { source: e, .. } => e.exit_code(),
+            | RestoreError::Copy { source: e, .. }
+            | RestoreError::Locked { source: e, .. } => e.exit_code(),
             RestoreError::Journal(e) => e.exit_code(),
         }
     }

@@ -20,6 +20,7 @@ mod plan;
 mod refresh;
 mod run;
 mod scheduler;
+mod source_lock;
 mod statistics;
 mod transaction;
 mod worker;

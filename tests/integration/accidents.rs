@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Cluster, Database, Options, Proxy, Running, assert_same, cluster};
+use crate::harness::{Cluster, Database, Options, Proxy, Running, assert_same, cluster, migrator};
 use crate::moves::{assert_untouched_source, eventually, filled, offline, pair_with};
 
 /// About 24 MB in one table, an index and a view on it, and a few small ones.
@@ -121,6 +121,50 @@ fn interrupts_end_it_soon_even_when_a_server_is_silent() {
         held.proxy.swallow(false);
         assert_untouched_source(&source);
         held.again(&source, &target);
+    }
+}
+
+/// Who waits for a table alone waits for the snapshot's session, and readers behind it wait for both: a circle that no server sees.
+#[test]
+fn whoever_wants_a_table_alone_is_not_waited_for() {
+    const ALTER: &str = "ALTER TABLE other ADD x int";
+    for patience in ["3s", "0"] {
+        let held = Held::start();
+        let (source, target) = held.databases();
+        held.proxy.hold_after(8_000_000);
+        let through = source.conninfo_as("postgres", held.proxy.port);
+        let target_conninfo = target.conninfo();
+        let running = migrator([
+            "--mode",
+            "offline",
+            "--jobs",
+            "1",
+            "--source",
+            &through,
+            "--target",
+            &target_conninfo,
+        ])
+        .limit(Duration::from_secs(60))
+        .spawn();
+        held.proxy.wait_until_held();
+        std::thread::scope(|scope| {
+            let altered =
+                scope.spawn(|| source.try_psql(&format!("SET lock_timeout = '{patience}'; {ALTER}")));
+            let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'other'::regclass";
+            eventually(|| source.psql(waits), |n| n == "1", "nobody waits");
+            held.proxy.swallow(false);
+            let run = running.wait();
+            if patience == "0" {
+                run.expect_code(3).expect_said(&["public.other: pid", ALTER, "run the same command again"]);
+                assert_eq!(altered.join().unwrap(), Ok(String::new()));
+            } else {
+                run.expect_code(0);
+                assert!(altered.join().unwrap().unwrap_err().contains("lock timeout"));
+            }
+        });
+        assert_untouched_source(&source);
+        offline(&through, &target.conninfo()).arg("--drop-target-first").ok();
+        assert_same(&source, &target);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Cluster, Options, cluster, migrator};
+use crate::harness::{Cluster, Options, assert_same, cluster, migrator};
 use crate::moves::{assert_untouched_source, eventually, offline, pair_with};
 
 #[test]
@@ -200,4 +200,25 @@ fn an_extension_that_the_target_lacks_is_named() {
     // adminpack ended with 17.
     let pair = pair_with(16, 18, "CREATE EXTENSION adminpack; CREATE TABLE t (a int)");
     pair.offline().run().expect_code(1).expect_said(&["adminpack"]);
+}
+
+/// Whatever the target's database or role sets by default, values and defaults come as they are, over several sessions at once.
+#[test]
+fn settings_of_the_target_that_would_change_or_stop_it() {
+    let pair = pair_with(
+        15,
+        15,
+        "CREATE TYPE e AS ENUM ('a', 'b'); \
+        CREATE TABLE r (id int PRIMARY KEY, r regtype, arr text[], n int[]); INSERT INTO r VALUES (1, 'int4', ARRAY[NULL, 'NULL', 'x'], '{1,NULL}'); \
+        CREATE TABLE t (id int PRIMARY KEY, k e, arr text[] DEFAULT '{NULL,x}'::text[]); \
+        SELECT format('CREATE TABLE f%s AS SELECT g FROM generate_series(1, 100) g', i) FROM generate_series(1, 40) i \\gexec",
+    );
+    let name = &pair.target.name;
+    pair.target.psql(&format!(
+        "ALTER DATABASE {name} SET array_nulls = off; ALTER DATABASE {name} SET transform_null_equals = on; \
+         ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'; ALTER DATABASE {name} SET default_transaction_deferrable = on"
+    ));
+    offline(&pair.source.conninfo(), &pair.target.conninfo()).ok();
+    pair.target.psql(&format!("ALTER DATABASE {name} RESET ALL"));
+    assert_same(&pair.source, &pair.target);
 }

@@ -141,3 +141,22 @@ fn a_slot_that_someone_dropped_is_said() {
     migrator(["cleanup", "--source", &source, "--target", &target, "--subscription-name", &live.name]).ok();
     live.assert_finished();
 }
+
+/// Without its journal nobody knows what is applied: that is said, and how the slot goes that holds WAL for it.
+#[test]
+fn a_journal_that_someone_dropped_or_emptied_is_said() {
+    for gone in ["DROP SCHEMA _pg_migrator CASCADE", "DELETE FROM _pg_migrator.lane"] {
+        let live = Live::with(15, 15, "CREATE TABLE t (id int PRIMARY KEY)");
+        let mut running = live.command().spawn();
+        running.wait_for(CAUGHT_UP);
+        live.target.psql(&format!("SET client_min_messages = error; {gone}"));
+        live.source.psql("INSERT INTO t VALUES (1)");
+        let run = running.wait().expect_code(1);
+        run.expect_said(&[
+            "[journal-gone]",
+            "the journal of migration",
+            &format!("--slot-name {} --force-slot", live.name),
+        ]);
+        live.source.psql(&format!("SELECT pg_drop_replication_slot('{}')", live.name));
+    }
+}

@@ -118,7 +118,7 @@ pub(super) async fn follow(
             Err(error) => error,
         };
         if !error.is_broken_stream() {
-            return Err(error);
+            return Err(links.blame(config, error).await);
         }
         // The target's old session may be whole, and has the claim.
         drop(links);

@@ -26,7 +26,7 @@ impl Links {
     /// With a target's session that has the claim.
     pub async fn claimed(config: &Config, target: Session) -> Result<Links, Error> {
         let source = config.source.connect().await?;
-        let record = record(&target, &config.subscription_name).await?;
+        let record = record(config, &target).await?;
         Ok(Links { source, target, record, resumed: false })
     }
 
@@ -43,6 +43,14 @@ impl Links {
         rows.iter().map(|row| Ok((row.get("schema")?, row.get("name")?))).collect()
     }
 
+    /// What an error of the stream comes from, where that is a journal that somebody dropped; else the error.
+    pub async fn blame(&self, config: &Config, error: Error) -> Error {
+        match (&error, record(config, &self.target).await) {
+            (Error::Stream(_) | Error::Journal(_) | Error::Sql(_), Err(gone @ Error::Refused(_))) => gone,
+            _ => error,
+        }
+    }
+
     /// New sessions, with a new claim.
     pub async fn again(config: &Config) -> Result<Links, Error> {
         let target = config.target.connect().await?;
@@ -51,13 +59,20 @@ impl Links {
     }
 }
 
-async fn record(target: &Session, name: &str) -> Result<StreamRecord, Error> {
+async fn record(config: &Config, target: &Session) -> Result<StreamRecord, Error> {
+    let name = &config.subscription_name;
     let record = journal::stream_record(target, name).await?;
-    record.ok_or_else(|| {
-        let text = format!("the journal of migration {name:?} is gone");
+    record.filter(|record| !record.lanes.is_empty()).ok_or_else(|| {
+        let text = format!("the journal of migration {name:?} is gone, or the rows that say how far it is");
         let finding = Finding::error("journal-gone", text).on(Side::Target);
         let finding = finding.about("schema _pg_migrator".to_owned());
-        finding.mend("someone dropped it while the migration ran: start over with --drop-target-first").into()
+        let slot = config.online.as_ref().map_or("", |online| online.slot_name.as_str());
+        finding
+            .mend(format!(
+                "someone dropped it while the migration ran, and nothing else says what is applied. The slot stays on the source: run pg_migrator \
+                 cleanup --slot-name {slot} --force-slot, then start over with --drop-target-first"
+            ))
+            .into()
     })
 }
 
