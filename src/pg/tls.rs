@@ -67,9 +67,12 @@ fn client_config(mode: SslMode, options: &TlsOptions, host: &str) -> Result<Clie
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match client_certificate(options)? {
-        Some((chain, key)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|e| TlsFailure(format!("the client certificate and its key cannot be used: {e}")))?,
+        Some((chain, key)) => {
+            builder.with_client_auth_cert(chain, key).map_err(|e| match is_first_version(&e) {
+                true => TlsFailure(format!("the client certificate {FIRST_VERSION}")),
+                false => TlsFailure(format!("the client certificate and its key cannot be used: {e}")),
+            })?
+        }
         None => builder.with_no_client_auth(),
     };
     config.enable_sni = options.sni;
@@ -256,6 +259,21 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+/// `openssl x509 -req` makes such a one where no extensions are given, as in PostgreSQL's manual ("Creating Certificates").
+const FIRST_VERSION: &str = "is of version 1 of X.509, which is not accepted here: issue it anew with an extension, which makes it version 3 \
+                             (openssl x509 -req … -extfile with a line such as subjectAltName=DNS:the.host)";
+
+/// Whether a certificate was refused for its version; the verifier says so in no type of its own.
+fn is_first_version(error: &rustls::Error) -> bool {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => {
+            other.to_string().contains("UnsupportedCertVersion")
+                || format!("{other:?}").contains("UnsupportedCertVersion")
+        }
+        _ => false,
+    }
+}
+
 /// A failed handshake in words that say what to do.
 fn describe(error: &std::io::Error, host: &str) -> String {
     let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
@@ -268,6 +286,7 @@ fn describe(error: &std::io::Error, host: &str) -> String {
             ),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the server's certificate has expired: renew it".to_owned(),
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "the server's certificate is not valid yet: check the clocks".to_owned(),
+            _ if is_first_version(tls) => format!("the server's certificate {FIRST_VERSION}"),
             other => format!("the server's certificate could not be verified: {other}"),
         },
         rustls::Error::InvalidMessage(_) => "the TLS handshake failed: the other end does not speak TLS on this port".to_owned(),

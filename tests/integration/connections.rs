@@ -101,6 +101,8 @@ impl Tls {
         write("other.crt", &Authority::new("somebody else").pem);
         write("server.crt", &server_cert);
         write("garbage.crt", "no certificate");
+        write("version_one.crt", include_str!("../fixtures/version_one.crt"));
+        write("version_one.key", include_str!("../fixtures/version_one.key"));
         Tls { server, files }
     }
 
@@ -236,17 +238,19 @@ async fn certificates_are_verified() {
 async fn client_certificates_log_in() {
     let tls = Tls::get();
     let (cert, key) = (tls.file("client.crt"), tls.file("client.key"));
-    let session =
-        connect(&tls.at("localhost", "certified", &format!("sslmode=require sslcert={cert} sslkey={key}")))
-            .await;
+    let both = format!("sslmode=require sslcert={cert} sslkey={key}");
+    let session = connect(&tls.at("localhost", "certified", &both)).await;
     assert_eq!(whoami(&session.unwrap()).await.0, "certified");
     let result = connect(&tls.at("localhost", "certified", "sslmode=require")).await;
     said(result, Some("28000"), &["certificate"]);
-    let both = format!("sslmode=require sslcert={cert} sslkey={key}");
     let result = connect(&tls.at("localhost", "certified", &format!("{both} sslcertmode=disable"))).await;
     said(result, Some("28000"), &["certificate"]);
     let result = connect(&tls.at("localhost", "certified", &format!("sslmode=require sslcert={cert}"))).await;
     said(result, None, &["private key file"]);
+    let old = ["crt", "key"].map(|end| tls.file(&format!("version_one.{end}")));
+    let old = format!("sslmode=require sslcert={} sslkey={}", old[0], old[1]);
+    let result = connect(&tls.at("localhost", "certified", &old)).await;
+    said(result, None, &["version 1 of X.509", "issue it anew"]);
     let open = tls.server.socket_dir().join("open.key");
     std::fs::copy(&key, &open).unwrap();
     std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
