@@ -31,7 +31,8 @@ pub(super) struct Changed {
     pub(super) object: Object,
 }
 
-/// Every privilege that is recorded. A row type's are recorded under its relation.
+/// Every privilege that is recorded. A row type's are recorded under its relation. A column whose last privilege was taken back has
+/// none recorded, as one that never had any: what it had at first tells the two apart.
 pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
     let maybe_changed = "s.acl IS NOT NULL OR i.initprivs IS NOT NULL";
     let own = "s.objid >= 16384 AND e.objid IS NULL \
@@ -45,7 +46,9 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
              FROM pg_class r, x WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relnamespace <> x.oid \
            UNION ALL SELECT 'pg_class'::regclass, attrelid, attnum, attname, relowner, attacl, '{{}}', 0 \
              FROM pg_attribute a, pg_class r, x \
-             WHERE attacl IS NOT NULL AND NOT attisdropped AND r.oid = attrelid AND relnamespace <> x.oid \
+             WHERE (attacl IS NOT NULL OR (attrelid, attnum) IN (SELECT objoid, objsubid FROM pg_init_privs \
+                 WHERE classoid = 'pg_class'::regclass AND objsubid > 0)) \
+               AND NOT attisdropped AND r.oid = attrelid AND relnamespace <> x.oid \
            UNION ALL SELECT 'pg_proc'::regclass, p.oid, 0, NULL, proowner, proacl, acldefault('f', proowner), 0 \
              FROM pg_proc p, x WHERE pronamespace <> x.oid \
            UNION ALL SELECT 'pg_type'::regclass, t.oid, 0, NULL, t.typowner, t.typacl, acldefault('T', t.typowner), \
@@ -68,8 +71,8 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Privileges, DumpError> {
            pg_get_userbyid(s.owner)::text AS owner, k.type AS kind, k.schema, k.identity \
          FROM x, s LEFT JOIN pg_init_privs i ON i.classoid = s.classid AND i.objoid = s.objid AND i.objsubid = s.sub \
          LEFT JOIN pg_depend e ON e.classid = s.classid AND e.objid = s.objid AND e.objsubid = 0 AND e.deptype = 'e' \
-         LEFT JOIN LATERAL (SELECT o.type, o.schema, CASE WHEN s.classid = 'pg_type'::regclass \
-             THEN quote_ident(o.schema) || '.' || quote_ident(o.name) ELSE o.identity END AS identity \
+         LEFT JOIN LATERAL (SELECT o.type, (parse_ident(o.schema))[1] AS schema, CASE WHEN s.classid = 'pg_type'::regclass \
+             THEN o.schema || '.' || o.name ELSE o.identity END AS identity \
            FROM pg_identify_object(s.classid, s.objid, 0) AS o WHERE NOT ({own})) AS k ON true \
          WHERE ({maybe_changed}) AND (({own}) OR s.acl IS DISTINCT FROM COALESCE(i.initprivs, s.base)) \
          ORDER BY s.classid, s.objid, s.sub"

@@ -1,6 +1,8 @@
 //! Privileges without a superuser and through psql, security labels, tablespaces.
 
-use crate::harness::{Cluster, Database, Options, assert_same_schema, fixture, migrator, schema_dump};
+use crate::harness::{
+    Cluster, Database, Options, assert_same_schema, cluster, fixture, migrator, schema_dump,
+};
 use crate::kinds::kind;
 use crate::moves::{offline, pair_with};
 
@@ -57,6 +59,50 @@ fn grants_of_others_without_a_superuser() {
     let wanted = "{app_owner=arwdDxtm/app_owner,app_reader=r*/app_owner,app_writer=r/app_reader}";
     assert_eq!(pair.target.psql(acl), wanted);
     pair.target.psql("REVOKE app_reader, app_owner FROM grants_mover");
+}
+
+#[test]
+fn the_last_privilege_on_a_column_taken_back() {
+    for (from, to) in [(18, 18), (15, 15), (13, 18)] {
+        let pair = pair_with(from, to, "REVOKE SELECT (subname) ON pg_catalog.pg_subscription FROM PUBLIC");
+        pair.offline().ok();
+        let rights = "SELECT has_column_privilege('app_reader', 'pg_subscription', 'subname', 'SELECT'), \
+             has_column_privilege('app_reader', 'pg_subscription', 'subowner', 'SELECT')";
+        assert_eq!([pair.source.psql(rights), pair.target.psql(rights)], ["f|t", "f|t"]);
+        assert_same_schema(&pair.source, &pair.target);
+    }
+    // And one that an extension's script had given.
+    let script = "CREATE TABLE @extschema@.\"T t\" (a int, b int); GRANT SELECT (a), SELECT (b) ON @extschema@.\"T t\" TO PUBLIC;";
+    let (source, target) =
+        [15, 18].map(|major| Cluster::start(major, &Options::new().extension("open", script))).into();
+    let (from, to) = (source.database("source"), target.database("target"));
+    from.psql("CREATE SCHEMA \"E x\"; CREATE EXTENSION open SCHEMA \"E x\"; REVOKE SELECT (a) ON \"E x\".\"T t\" FROM PUBLIC");
+    offline(&from.conninfo(), &to.conninfo()).ok();
+    let acl = "SELECT attname, attacl FROM pg_attribute WHERE attrelid = '\"E x\".\"T t\"'::regclass AND attnum > 0 ORDER BY 1";
+    assert_eq!([from.psql(acl), to.psql(acl)], ["a|\nb|{=r/postgres}", "a|\nb|{=r/postgres}"]);
+}
+
+#[test]
+fn privileges_on_members_whose_names_must_be_quoted() {
+    let script = "CREATE SCHEMA \"E x\"; CREATE EXTENSION citext SCHEMA \"E x\"; REVOKE USAGE ON TYPE \"E x\".citext FROM PUBLIC;
+         REVOKE EXECUTE ON FUNCTION \"E x\".citext_eq(\"E x\".citext, \"E x\".citext) FROM PUBLIC;
+         CREATE TABLE \"E x\".t (a int); REVOKE USAGE ON TYPE pg_catalog.\"char\" FROM PUBLIC";
+    let member = "SELECT has_type_privilege('app_reader', '\"E x\".citext', 'USAGE'), \
+         has_function_privilege('app_reader', '\"E x\".citext_eq(\"E x\".citext, \"E x\".citext)', 'EXECUTE')";
+    for (from, to) in [(15, 15), (12, 18)] {
+        let pair = pair_with(from, to, script);
+        let run = pair.offline().ok();
+        assert!(!run.stderr.contains("server-object-gone") && !run.stderr.contains("char"), "{}", run.stderr);
+        assert_same_schema(&pair.source, &pair.target);
+        assert_eq!(pair.target.psql(member), "f|f");
+        assert_eq!(pair.target.psql("SELECT has_type_privilege('app_reader', '\"char\"', 'USAGE')"), "f");
+        // A filter goes by the name as it is.
+        let other = cluster(to).database("filtered");
+        other.psql_file(&fixture("roles.sql"));
+        let args = ["--include-schema", "E x"];
+        offline(&pair.source.conninfo(), &other.conninfo()).args(args).ok();
+        assert_eq!(other.psql(member), "f|f");
+    }
 }
 
 /// Kinds: SecurityLabels. There is no label provider in these servers, so the catalog is written by hand, and the script is what is compared.
