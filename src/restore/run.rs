@@ -15,7 +15,7 @@ use super::refresh::PutOff;
 use super::scheduler::{Scheduler, TaskId};
 use super::statistics::Carried;
 use crate::config::RestoreOptions;
-use crate::pg::{CancelHandle, Server};
+use crate::pg::{CancelHandle, Server, SqlError};
 use crate::progress::{Event, FailedObject, Reporter};
 use crate::schema::secret::{shown, without_secrets};
 use crate::schema::{Address, Step};
@@ -194,6 +194,26 @@ impl Run {
         });
     }
 
+    /// Whether `error` says that the target's version does not have what step `i` says something of: a member of an extension, one
+    /// of the server's own, a column of one. Then that is left out, and told, as psql would go on after it.
+    pub fn leaves_out(&self, i: usize, statement: &str, error: &SqlError) -> bool {
+        let step = &self.steps[i];
+        // Roles are not meant: those that are missing Validate has told of.
+        let gone = ["42883", "42703", "42704", "42P01", "42809", "3F000"];
+        let gone = error.sqlstate.as_deref().is_some_and(|state| gone.contains(&state));
+        let only_said = step.address.is_attached() && ["ACL", "COMMENT"].contains(&step.kind);
+        if gone && only_said {
+            self.reporter.emit(Event::Warning {
+                object: format!("{} {}", step.kind, step.identity),
+                message: format!(
+                    "left out, because the target does not have what it is about ({}): {statement};",
+                    error.message
+                ),
+            });
+        }
+        gone && only_said
+    }
+
     /// A refresh is to be tried again when all else is done.
     pub fn put_off(&self, id: TaskId, i: usize) {
         self.put_off.lock().unwrap_or_else(PoisonError::into_inner).push((id, i));
@@ -339,7 +359,7 @@ impl Run {
     }
 
     /// A statement's failure as an error of step `i`.
-    pub fn object_error(&self, i: usize, statement: &str, mut source: crate::pg::SqlError) -> RestoreError {
+    pub fn object_error(&self, i: usize, statement: &str, mut source: SqlError) -> RestoreError {
         let kind = self.steps[i].kind;
         source.what = format!("creating {kind} {}", self.steps[i].identity);
         // A server may quote what it was sent.

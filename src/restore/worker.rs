@@ -101,6 +101,23 @@ impl Worker {
         }))
     }
 
+    /// Steps' statements in one transaction, without those that are left out, which are gone from the list then
+    /// ([`Run::leaves_out`]).
+    async fn together(
+        &mut self,
+        id: TaskId,
+        owners: &mut Vec<(usize, &str)>,
+    ) -> Result<Result<(), (usize, SqlError)>, RestoreError> {
+        loop {
+            let statements: Vec<&str> = owners.iter().map(|(_, s)| *s).collect();
+            let Err((index, error)) = self.transaction(id, &statements).await? else { return Ok(Ok(())) };
+            match owners.get(index) {
+                Some(&(i, statement)) if self.run.leaves_out(i, statement, &error) => owners.remove(index),
+                _ => return Ok(Err((index, error))),
+            };
+        }
+    }
+
     /// A step failed: an error, or a warning where the operator allowed that.
     pub async fn step_failed(
         &mut self,
@@ -145,10 +162,9 @@ impl Worker {
     pub async fn steps(&mut self, id: TaskId, steps: &[usize]) -> Result<(), RestoreError> {
         let run = self.run.clone();
         let steps = self.possible(steps);
-        let owners: Vec<(usize, &str)> =
+        let mut owners: Vec<(usize, &str)> =
             steps.iter().flat_map(|&i| run.steps[i].create.iter().map(move |s| (i, s.as_str()))).collect();
-        let statements: Vec<&str> = owners.iter().map(|(_, s)| *s).collect();
-        match self.transaction(id, &statements).await? {
+        match self.together(id, &mut owners).await? {
             Ok(()) => {
                 steps.iter().for_each(|&i| run.step_done(i));
                 return Ok(());
@@ -163,12 +179,12 @@ impl Worker {
         }
         for i in steps {
             for i in self.possible(&[i]) {
-                let statements: Vec<&str> = run.steps[i].create.iter().map(String::as_str).collect();
-                match self.transaction(id, &statements).await? {
+                let mut own: Vec<(usize, &str)> = owners.iter().filter(|o| o.0 == i).copied().collect();
+                match self.together(id, &mut own).await? {
                     Ok(()) => run.step_done(i),
                     Err((_, error)) if run.may_come_later(i, &error) => run.put_off(id, i),
                     Err((index, error)) => {
-                        let statement = statements.get(index).copied().unwrap_or_default();
+                        let statement = own.get(index).map(|o| o.1).unwrap_or_default();
                         self.step_failed(id, i, statement, error).await?;
                     }
                 }
@@ -213,21 +229,20 @@ impl Worker {
     pub async fn grants(&mut self, id: TaskId, steps: &[usize]) -> Result<(), RestoreError> {
         let run = self.run.clone();
         let possible = |i: &&usize| !run.has_failed(**i);
-        let owners: Vec<(usize, &str)> = steps
+        let mut owners: Vec<(usize, &str)> = steps
             .iter()
             .filter(possible)
             .flat_map(|&i| run.steps[i].acl.iter().map(move |s| (i, s.as_str())))
             .collect();
-        let statements: Vec<&str> = owners.iter().map(|(_, s)| *s).collect();
-        let Err((index, error)) = self.transaction(id, &statements).await? else { return Ok(()) };
+        let Err((index, error)) = self.together(id, &mut owners).await? else { return Ok(()) };
         let Some(&(i, statement)) = owners.get(index) else { return Err(error.into()) };
         if !run.options.allow_restore_errors {
             return Err(run.object_error(i, statement, error));
         }
         for &i in steps.iter().filter(possible) {
-            let statements: Vec<&str> = run.steps[i].acl.iter().map(String::as_str).collect();
-            if let Err((index, error)) = self.transaction(id, &statements).await? {
-                let error = run.object_error(i, statements.get(index).copied().unwrap_or_default(), error);
+            let mut own: Vec<(usize, &str)> = owners.iter().filter(|o| o.0 == i).copied().collect();
+            if let Err((index, error)) = self.together(id, &mut own).await? {
+                let error = run.object_error(i, own.get(index).map(|o| o.1).unwrap_or_default(), error);
                 if !error.is_tolerable() {
                     return Err(error);
                 }

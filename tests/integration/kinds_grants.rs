@@ -105,6 +105,34 @@ fn privileges_on_members_whose_names_must_be_quoted() {
     }
 }
 
+#[test]
+fn what_was_changed_on_members_that_newer_versions_lack_is_left_out_and_told() {
+    let script = "CREATE TABLE t (a int); CREATE EXTENSION pg_stat_statements; GRANT EXECUTE ON FUNCTION pg_stat_statements_reset TO app_reader;
+         GRANT SELECT (query) ON pg_stat_statements TO app_reader; COMMENT ON VIEW pg_stat_statements IS 'kept'; GRANT EXECUTE ON FUNCTION pg_read_file(text) TO app_reader";
+    let old = "GRANT SELECT (total_time) ON pg_stat_statements TO app_writer; COMMENT ON FUNCTION pg_stat_statements_reset() IS 'mine';
+         GRANT SELECT (relhasoids), SELECT (relname) ON pg_class TO app_reader";
+    for (from, to) in [(10, 18), (13, 18), (16, 17)] {
+        let pair = pair_with(from, to, script);
+        let mut said = vec!["GRANT ALL ON FUNCTION public.pg_stat_statements_reset("];
+        if from == 10 {
+            pair.source.psql(old);
+            said.extend([
+                "GRANT SELECT(total_time) ON TABLE public.pg_stat_statements TO app_writer;",
+                "COMMENT ON FUNCTION public.pg_stat_statements_reset() IS 'mine';",
+                "GRANT SELECT(relhasoids) ON TABLE pg_catalog.pg_class TO app_reader;",
+            ]);
+        }
+        for args in [&[][..], &["--drop-target-first", "--allow-restore-errors"]] {
+            pair.offline().args(args).ok().expect_said(&said);
+            let there = "SELECT has_column_privilege('app_reader', 'pg_stat_statements', 'query', 'SELECT'), obj_description('pg_stat_statements'::regclass), \
+                 has_function_privilege('app_reader', 'pg_read_file(text)', 'EXECUTE'), \
+                 (SELECT attacl FROM pg_attribute WHERE attrelid = 'pg_class'::regclass AND attname = 'relname')";
+            let named = if from == 10 { "{app_reader=r/postgres}" } else { "" };
+            assert_eq!(pair.target.psql(there), format!("t|kept|t|{named}"));
+        }
+    }
+}
+
 /// Kinds: SecurityLabels. There is no label provider in these servers, so the catalog is written by hand, and the script is what is compared.
 #[test]
 fn security_labels_are_in_the_script_as_pg_dump_has_them() {
