@@ -218,8 +218,9 @@ impl Table {
 
     /// `CREATE TABLE` that inherits from these.
     pub(super) fn create_table(&self, name: &str, inherits: &[String], render: &RenderOptions) -> String {
-        let mut out =
-            format!("CREATE {}{} {name}", if self.unlogged { "UNLOGGED " } else { "" }, self.words());
+        // Partitioned tables could be called so before 18; it meant nothing, for they hold no rows.
+        let unlogged = self.unlogged && self.kind != TableKind::Partitioned;
+        let mut out = format!("CREATE {}{} {name}", if unlogged { "UNLOGGED " } else { "" }, self.words());
         let typed = self.of_type.is_some();
         if let Some(of_type) = &self.of_type {
             out.push_str(" OF ");

@@ -1,6 +1,6 @@
 //! What random schemas have found, and pg_dump's own round trip changes: the source is the measure.
 
-use crate::harness::{assert_same_schema, reference_target, schema_dump};
+use crate::harness::{assert_same, assert_same_schema, reference_target, schema_dump};
 use crate::moves::pair_with;
 
 #[test]
@@ -58,4 +58,20 @@ fn a_check_that_comes_to_the_parents_after_the_rows_stays_inherited() {
     );
     pair.offline().ok();
     assert_same_schema(&pair.source, &pair.target);
+}
+
+#[test]
+fn partitioned_tables_that_were_called_unlogged() {
+    for (from, to) in [(13, 18), (17, 18), (13, 15), (15, 15)] {
+        let pair = pair_with(
+            from,
+            to,
+            "CREATE UNLOGGED TABLE up (a int, b serial) PARTITION BY LIST (a); CREATE UNLOGGED TABLE up1 PARTITION OF up FOR VALUES IN (1);
+             CREATE TABLE up2 PARTITION OF up FOR VALUES IN (2); CREATE INDEX ON up (a); INSERT INTO up (a) VALUES (1), (2), (2)",
+        );
+        pair.offline().ok();
+        assert_same(&pair.source, &pair.target);
+        let unlogged = "SELECT relname FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r'";
+        assert_eq!(pair.target.psql(unlogged), "up1");
+    }
 }
