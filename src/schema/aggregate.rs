@@ -3,7 +3,7 @@
 use super::{Object, RenderOptions};
 
 /// An aggregate: plain, ordered-set or hypothetical-set.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aggregate {
     /// Its arguments with modes, names and `ORDER BY`, or `*`.
     pub arguments: String,

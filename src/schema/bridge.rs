@@ -78,7 +78,7 @@ pub fn settings<'a>(
 }
 
 /// Functions of the server that took and returned `anyarray` and `anyelement` before 14, and the `anycompatible` types since.
-const COMPATIBLE: [&str; 7] = [
+const COMPATIBLE: [&str; 8] = [
     "array_append",
     "array_cat",
     "array_position",
@@ -86,7 +86,13 @@ const COMPATIBLE: [&str; 7] = [
     "array_prepend",
     "array_remove",
     "array_replace",
+    "width_bucket",
 ];
+
+/// Whether a call of this name in a definition is one of the server's: a user's function is named with its schema.
+fn is_compatible(function: &str) -> bool {
+    COMPATIBLE.contains(&function.strip_prefix("pg_catalog.").unwrap_or(function))
+}
 
 /// Rewrites what a target of this `server_version_num` does not understand.
 pub fn cross(schema: &mut Schema, target: u32) {
@@ -104,12 +110,16 @@ pub fn cross(schema: &mut Schema, target: u32) {
                 said.extend(changes);
             }
             Definition::Aggregate(aggregate) if source < 140_000 && target >= 140_000 => {
-                let calls = |value: &str| COMPATIBLE.contains(&value.rsplit('.').next().unwrap_or(value));
-                if aggregate.items.iter().any(|(word, value)| word.ends_with("FUNC") && calls(value)) {
+                let unchanged = aggregate.clone();
+                if aggregate.items.iter().any(|(word, value)| word.ends_with("FUNC") && is_compatible(value))
+                {
                     let states = aggregate.items.iter_mut().filter(|(word, _)| word.ends_with("STYPE"));
                     states.for_each(|(_, value)| *value = compatible(value));
                     aggregate.arguments = compatible(&aggregate.arguments);
                     aggregate.types = compatible(&aggregate.types);
+                }
+                // One over types of its own calls the function with them as before.
+                if *aggregate != unchanged {
                     said.push(
                         "takes anycompatible types on the target, as the function it calls does from 14 on"
                             .to_owned(),
@@ -189,6 +199,12 @@ mod tests {
         );
         assert_eq!(said.len(), 2);
         assert_eq!(settings_of(text, 110_000), (text.to_owned(), vec![]));
+    }
+
+    #[test]
+    fn functions_of_the_server_are_told_from_those_of_users() {
+        assert!(is_compatible("array_append") && is_compatible("pg_catalog.width_bucket"));
+        assert!(!is_compatible("s.array_append") && !is_compatible("\"pg_catalog.\".array_cat"));
     }
 
     #[test]

@@ -45,6 +45,23 @@ fn aggregates_over_functions_whose_signature_changed() {
 }
 
 #[test]
+fn aggregates_over_a_users_function_of_such_a_name() {
+    let pair = pair_with(
+        13,
+        18,
+        "CREATE SCHEMA s; CREATE FUNCTION s.array_append(anyarray, anyelement) RETURNS anyarray LANGUAGE sql IMMUTABLE AS 'SELECT $1 || $2';
+         CREATE AGGREGATE s.ag(anyelement) (SFUNC = s.array_append, STYPE = anyarray, INITCOND = '{}');
+         CREATE AGGREGATE s.of_ints(int) (SFUNC = array_append, STYPE = int[], INITCOND = '{}');
+         CREATE AGGREGATE s.bucket(int[]) (SFUNC = width_bucket, STYPE = int, INITCOND = 3)",
+    );
+    let run = pair.offline().ok();
+    assert!(!run.stderr.contains("anycompatible"), "{}", run.stderr);
+    assert_same_schema(&pair.source, &pair.target);
+    let used = "SELECT s.ag(g), s.of_ints(g), s.bucket(ARRAY[g, 2]) FROM generate_series(1, 2) g";
+    assert_eq!([pair.source.psql(used), pair.target.psql(used)], ["{1,2}|{1,2}|2", "{1,2}|{1,2}|2"]);
+}
+
+#[test]
 fn functions_whose_library_the_target_lacks() {
     let pair = pair_with(
         13,
