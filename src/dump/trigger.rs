@@ -15,8 +15,14 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
         "coalesce((SELECT d.refobjid FROM pg_depend d WHERE d.classid = 'pg_trigger'::regclass \
            AND d.objid = t.oid AND d.refclassid = 'pg_trigger'::regclass LIMIT 1), 0::oid)",
     );
+    // Before 15 clones keep their name when the trigger that they come from is renamed; made anew, they have its name.
+    let root = format!(
+        "(WITH RECURSIVE up AS (SELECT s.parent AS oid, 1 AS level \
+           UNION ALL SELECT {parent}, level + 1 FROM up JOIN pg_trigger t ON t.oid = up.oid WHERE {parent} <> 0) \
+         SELECT r.tgname FROM up JOIN pg_trigger r ON r.oid = up.oid ORDER BY level DESC LIMIT 1)"
+    );
     let sql = format!(
-        "SELECT s.oid, s.nspname, s.table_oid, s.relname, s.tgname, s.tgenabled::text AS enabled, \
+        "SELECT s.oid, s.nspname, s.table_oid, s.relname, CASE WHEN s.parent = 0 THEN s.tgname ELSE {root} END AS tgname, s.tgenabled::text AS enabled, \
            CASE WHEN s.parent = 0 THEN pg_get_triggerdef(s.oid, false) END AS statement \
          FROM (SELECT t.oid, n.nspname, c.oid AS table_oid, c.relname, t.tgname, t.tgenabled, t.tgisinternal, \
              {parent} AS parent \

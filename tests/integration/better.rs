@@ -277,3 +277,22 @@ fn comments_and_grants_on_objects_of_extensions() {
     pair.offline().arg("--drop-target-first").ok();
     assert_eq!(pair.source.psql(comments), pair.target.psql(comments));
 }
+
+#[test]
+fn the_state_of_clones_of_a_renamed_trigger() {
+    // Before 15 the clones on partitions keep the name that the trigger had.
+    for (from, to) in [(11, 18), (13, 18), (14, 15)] {
+        let pair = pair_with(
+            from,
+            to,
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE TABLE tp (a int, b int) PARTITION BY LIST (a); CREATE TABLE tp1 PARTITION OF tp FOR VALUES IN (1) PARTITION BY LIST (b);
+             CREATE TABLE tp11 PARTITION OF tp1 FOR VALUES IN (1); CREATE TABLE tp2 PARTITION OF tp FOR VALUES IN (2);
+             CREATE TRIGGER ta AFTER INSERT ON tp FOR EACH ROW EXECUTE PROCEDURE f();
+             ALTER TABLE tp11 DISABLE TRIGGER ta; ALTER TABLE tp2 ENABLE ALWAYS TRIGGER ta; ALTER TRIGGER ta ON tp RENAME TO \"t b\"",
+        );
+        pair.offline().ok();
+        let state = "SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger ORDER BY 1";
+        assert_eq!(pair.target.psql(state), "tp|t b|O\ntp1|t b|O\ntp2|t b|A\ntp11|t b|D");
+    }
+}
