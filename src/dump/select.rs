@@ -6,9 +6,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::acl::{Changed, Privileges};
-use super::comment::RawComment;
+use super::comment::{self, RawComment};
 use crate::config::Filter;
-use crate::schema::{Address, Comment, CommentOn, Definition, LeftOut, Object, Schema, class};
+use crate::schema::{Address, Definition, LeftOut, Object, Schema, class};
 
 /// Drops members of extensions and what `filter` leaves out, then hangs comments and privileges on the rest.
 pub(super) fn select(
@@ -24,7 +24,7 @@ pub(super) fn select(
         schema.aliases.insert(*member, *extension);
     }
     // Before the filter: a comment on a constraint that is left out must not be taken for one on a part of the table.
-    attach_comments(&mut schema, comments);
+    let lost = comment::attach(&mut schema, comments);
     if !filter.is_everything() {
         apply_filter(&mut schema, filter);
     }
@@ -38,6 +38,7 @@ pub(super) fn select(
         filter.is_everything() || place.is_some_and(|s| filter.takes_schema(s) && s != "pg_catalog")
     };
     let there: HashSet<Address> = schema.objects.iter().map(|o| o.address).collect();
+    schema.unsupported.extend(lost.into_iter().filter(|l| there.contains(&l.table)).map(|l| l.comment));
     for Changed { of, object } in privileges.changed {
         let extension = members.get(&of);
         // Those of an extension that a filter leaves out are nobody's. (plpgsql is initdb's, and in no model.)
@@ -219,36 +220,6 @@ fn parts(objects: &[Object]) -> HashMap<Address, usize> {
     parts
 }
 
-/// Hangs each comment on its object, or on the object that its place is a part of.
-fn attach_comments(schema: &mut Schema, comments: Vec<RawComment>) {
-    let index: HashMap<Address, usize> =
-        schema.objects.iter().enumerate().map(|(i, o)| (o.address, i)).collect();
-    let part_of = |a| schema.aliases.get(&a).and_then(|whole| index.get(whole)).copied();
-    let mut found = Vec::new();
-    for RawComment { address, column, constraint, text } in comments {
-        let place = match (index.get(&address).copied(), column) {
-            (Some(i), Some(column)) => Some((i, CommentOn::Column(column))),
-            (Some(i), None) => Some((i, CommentOn::Itself)),
-            // A check or NOT NULL constraint that is written with its table.
-            (None, None) if constraint.is_some() => constraint
-                .and_then(|(table, name)| index.get(&table).map(|i| (*i, CommentOn::Constraint(name)))),
-            (None, column) => part_of(address).and_then(|i| match (&schema.objects[i].definition, column) {
-                (Definition::Composite(_), Some(column)) => Some((i, CommentOn::Column(column))),
-                (Definition::Constraint(_), None) if address.class == class::RELATION => {
-                    Some((i, CommentOn::Index))
-                }
-                _ => None,
-            }),
-        };
-        if let Some((i, on)) = place {
-            found.push((i, Comment { on, text }));
-        }
-    }
-    for (i, comment) in found {
-        schema.objects[i].comments.push(comment);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,43 +388,5 @@ mod tests {
         assert_eq!(schema.extension_data, [data(2, "conf")]);
         assert_eq!(schema.depends[&rel(1)], [EXTENSION]);
         assert_eq!(schema.objects[1].create_statements(&Default::default()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn comments_find_their_place() {
-        let (composite, key) = (Address::new(class::TYPE, 1), Address::new(class::CONSTRAINT, 4));
-        let mut schema = schema(
-            vec![
-                object(composite, "a.c", Definition::Composite(Default::default())),
-                object(key, "a.pk", Definition::Constraint(foreign_key())),
-                table(9, "a.t"),
-            ],
-            &[],
-        );
-        schema.aliases = HashMap::from([(rel(2), composite), (rel(5), key)]);
-        let comment = |address, column: Option<&str>| RawComment {
-            address,
-            column: column.map(str::to_owned),
-            constraint: None,
-            text: "x".to_owned(),
-        };
-        let comments = vec![
-            comment(composite, None),
-            comment(rel(2), Some("Attr")),
-            comment(rel(5), None),
-            comment(rel(9), Some("c")),
-            comment(rel(77), None),
-        ];
-        attach_comments(&mut schema, comments);
-        let on: Vec<Vec<CommentOn>> =
-            schema.objects.iter().map(|o| o.comments.iter().map(|c| c.on.clone()).collect()).collect();
-        assert_eq!(
-            on,
-            [
-                vec![CommentOn::Itself, CommentOn::Column("Attr".into())],
-                vec![CommentOn::Index],
-                vec![CommentOn::Column("c".into())],
-            ]
-        );
     }
 }

@@ -1,12 +1,13 @@
-//! Comments that a user put on what nobody makes anew: members of extensions.
+//! Comments on what has no statement of its own: members of extensions, and constraints that come with another object (a parent's
+//! constraint, a trigger).
 //!
-//! pg_dump leaves them out. Invariant: only what was said after the extension was made is said again, so that the comments of
-//! the target's version of it stay.
+//! pg_dump leaves them out. Invariant: of extensions only what was said after the extension was made is said again, so that the
+//! comments of the target's version of it stay.
 
 use super::quote::quote_literal;
 use super::{Object, RenderOptions};
 
-/// The comments on one member and its parts.
+/// The comments on one member and its parts, or on one constraint.
 #[derive(Clone, Debug, Default)]
 pub struct ChangedComments {
     /// What follows `COMMENT ON`, and the text.

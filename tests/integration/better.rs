@@ -296,3 +296,35 @@ fn the_state_of_clones_of_a_renamed_trigger() {
         assert_eq!(pair.target.psql(state), "tp|t b|O\ntp1|t b|O\ntp2|t b|A\ntp11|t b|D");
     }
 }
+
+#[test]
+fn comments_on_constraints_that_come_with_another_object() {
+    let script = "CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TABLE r1 (a int PRIMARY KEY);
+         CREATE CONSTRAINT TRIGGER ct AFTER INSERT ON r1 DEFERRABLE FOR EACH ROW EXECUTE PROCEDURE tf(); COMMENT ON CONSTRAINT ct ON r1 IS 'of a trigger';
+         CREATE TABLE p (a int REFERENCES r1) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); COMMENT ON CONSTRAINT p_a_fkey ON p1 IS 'of a partition';
+         CREATE TABLE above (a int); INSERT INTO above VALUES (-1); ALTER TABLE above ADD CONSTRAINT k CHECK (a > 0) NOT VALID;
+         CREATE TABLE below () INHERITS (above); CREATE TABLE further (CHECK (a < 9)) INHERITS (below);
+         COMMENT ON CONSTRAINT k ON below IS 'of a child'; COMMENT ON CONSTRAINT k ON further IS 'it''s of its child'; COMMENT ON CONSTRAINT further_a_check ON further IS 'own';
+         CREATE TABLE ref (a int PRIMARY KEY) PARTITION BY LIST (a); CREATE TABLE ref1 PARTITION OF ref FOR VALUES IN (1); CREATE TABLE r (a int REFERENCES ref);
+         DO $$ BEGIN EXECUTE (SELECT format('COMMENT ON CONSTRAINT %I ON r IS %L', conname, 'the server') FROM pg_constraint WHERE conrelid = 'r'::regclass AND conparentid <> 0); END $$";
+    let later = "CREATE TABLE nn (a int, b int); ALTER TABLE nn ADD CONSTRAINT there NOT NULL a NOT VALID; CREATE TABLE nn1 () INHERITS (nn);
+         ALTER TABLE nn ADD CONSTRAINT c CHECK (b > 0) NOT ENFORCED; COMMENT ON CONSTRAINT there ON nn1 IS 'not null'; COMMENT ON CONSTRAINT c ON nn1 IS 'not enforced'";
+    let said = "SELECT conrelid::regclass, conname, description FROM pg_description d JOIN pg_constraint k ON k.oid = objoid \
+         WHERE classoid = 'pg_constraint'::regclass AND conrelid >= 16384 AND description <> 'the server' ORDER BY 3";
+    for (from, to) in [(13, 18), (15, 15), (18, 18)] {
+        let pair = pair_with(from, to, script);
+        if from >= 18 {
+            pair.source.psql(later);
+        }
+        pair.offline()
+            .ok()
+            .expect_said(&["comment on CONSTRAINT r_a_fkey", "is not carried, nor is it by pg_dump"]);
+        assert_eq!(pair.source.psql(said).lines().count(), if from < 18 { 5 } else { 7 });
+        assert_eq!(pair.source.psql(said), pair.target.psql(said));
+        let filtered = pair.target.cluster.database("filtered");
+        let args = ["--include-table", "public.p*", "--include-table", "public.r1"];
+        let run = offline(&pair.source.conninfo(), &filtered.conninfo()).args(args).ok();
+        assert!(!run.stderr.contains("r_a_fkey"), "{}", run.stderr);
+        assert_eq!(filtered.psql(said), "p1|p_a_fkey|of a partition\nr1|ct|of a trigger");
+    }
+}

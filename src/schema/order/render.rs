@@ -279,6 +279,9 @@ fn locks(context: &Context<'_>, part: Part, object: &Object) -> Vec<(Address, Lo
             ties.locks.into_iter().map(|relation| (relation, LockNeed::Exclusive)).collect()
         }
         Definition::SecurityLabels(labels) => vec![(labels.of, LockNeed::Exclusive)],
+        Definition::ChangedComments(_) => {
+            object.parent.map(|t| (t, LockNeed::Exclusive)).into_iter().collect()
+        }
         Definition::PublicationMember(member) => std::iter::once(member.publication)
             .chain(member.table())
             .map(|address| (address, LockNeed::Exclusive))
