@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use tokio_postgres::types::Type;
 
 use super::{CutoverError, RedactedConnInfo};
+use crate::journal::{self, Quiet};
 use crate::lsn::Lsn;
 use crate::pg::{Param, Session, SqlError};
 use crate::schema::quote::{qualified, quote_ident, quote_literal};
@@ -128,6 +129,9 @@ async fn attempt(make: &Make<'_>) -> Result<Result<(), String>, SqlError> {
                  ('pg_stat_statements.track_utility', 'off')) AS s (name, value) \
                  WHERE pg_catalog.current_setting('is_superuser') = 'on'";
     make.target.batch(WHAT, quiet).await?;
+    // Restore has made the source's event triggers, and the subscription is no concern of theirs.
+    let silence = journal::quiet(make.target).await?;
+    make.target.batch(WHAT, &silence.before).await?;
     make.target.batch(WHAT, &format!("SET LOCAL statement_timeout = {PATIENCE_MS}")).await?;
     let reason = match make.target.batch(WHAT, &create).await {
         Ok(()) => differing(make).await?,
@@ -138,7 +142,7 @@ async fn attempt(make: &Make<'_>) -> Result<Result<(), String>, SqlError> {
     };
     match reason {
         None => {
-            make.target.batch(WHAT, "COMMIT").await?;
+            make.target.batch(WHAT, &format!("{}COMMIT", silence.after)).await?;
             Ok(Ok(()))
         }
         Some(reason) => {
@@ -269,8 +273,9 @@ pub async fn drop(target: &Session, name: &str) -> Result<bool, CutoverError> {
     let Some(there) = find(target, name).await? else { return Ok(false) };
     let name = quote_ident(name);
     let disable = if there.enabled { format!("ALTER SUBSCRIPTION {name} DISABLE; ") } else { String::new() };
+    let Quiet { before, after } = journal::quiet(target).await.map_err(broken)?;
     let sql = format!(
-        "BEGIN; {disable}ALTER SUBSCRIPTION {name} SET (slot_name = NONE); DROP SUBSCRIPTION {name}; COMMIT"
+        "BEGIN; {before}{disable}ALTER SUBSCRIPTION {name} SET (slot_name = NONE); DROP SUBSCRIPTION {name}; {after}COMMIT"
     );
     if let Err(error) = target.batch("dropping the subscription", &sql).await {
         let _ = target.batch("ending the attempt", "ROLLBACK").await;

@@ -8,6 +8,7 @@
 
 mod claim;
 mod leftover;
+mod quiet;
 mod slot;
 mod statements;
 mod stream;
@@ -17,9 +18,8 @@ use thiserror::Error;
 
 pub use claim::{Claim, PRESENCE, claim, claimed_by, holder};
 pub use leftover::{Leftover, leftover};
-pub use statements::{
-    SCHEMA, drop_journal, objects_created, phase_entered, relation_done, task_done, task_failed,
-};
+pub use quiet::{Quiet, drop_journal, quiet};
+pub use statements::{SCHEMA, objects_created, phase_entered, relation_done, task_done, task_failed};
 
 pub use slot::{SlotRecord, forget_slot, recorded_slots, reserve_slot};
 pub use undo::{SourceUndo, UndoKind, forget_undo, record_undo, recorded_undos};
@@ -99,10 +99,11 @@ pub async fn begin(target: &Session, origin: &Origin) -> Result<(), JournalError
         }
         None => (null(), null(), "SELECT".to_owned()),
     };
+    let quiet = quiet(target).await?;
     let sql = format!(
-        "BEGIN; {}; {}; {record}; INSERT INTO _pg_migrator.migration (name, mode, system_identifier, database, snapshot, \
-         snapshot_lsn, phase, version, slot, publication) VALUES ({}, {}, {}, {}, {}, {}, 'Restore', {}, {slot}, {publication}); COMMIT",
-        drop_journal(),
+        "BEGIN; {before}{}; {}; {record}; INSERT INTO _pg_migrator.migration (name, mode, system_identifier, database, snapshot, \
+         snapshot_lsn, phase, version, slot, publication) VALUES ({}, {}, {}, {}, {}, {}, 'Restore', {}, {slot}, {publication}); {after}COMMIT",
+        statements::DROP,
         statements::CREATE,
         quote_literal(&origin.name),
         quote_literal(origin.mode),
@@ -111,6 +112,8 @@ pub async fn begin(target: &Session, origin: &Origin) -> Result<(), JournalError
         quote_literal(&origin.snapshot),
         quote_literal(&origin.snapshot_lsn),
         quote_literal(env!("CARGO_PKG_VERSION")),
+        before = quiet.before,
+        after = quiet.after,
     );
     Ok(target.batch("creating the journal", &sql).await?)
 }

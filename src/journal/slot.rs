@@ -55,7 +55,7 @@ pub async fn forget_slot(target: &Session, slot: &str) -> Result<(), JournalErro
     let sql = "SELECT NOT EXISTS (SELECT FROM _pg_migrator.slot) AND NOT EXISTS (SELECT FROM pg_catalog.pg_class \
                WHERE relnamespace = '_pg_migrator'::pg_catalog.regnamespace AND relkind = 'r' AND relname <> 'slot') AS last";
     if target.value("looking for what else the journal has", sql).await?.unwrap_or(false) {
-        target.batch("dropping the journal", super::drop_journal()).await?;
+        super::drop_journal(target).await?;
     }
     Ok(())
 }

@@ -31,13 +31,8 @@ CREATE TABLE _pg_migrator.task (\
 CREATE TABLE _pg_migrator.object (\
  migration text NOT NULL, kind text NOT NULL, identity text NOT NULL)";
 
-/// Drops the journal with everything in it; event triggers, of which the last thing made may be some, do not fire for it,
-/// where the role may see to that.
-pub fn drop_journal() -> &'static str {
-    "SELECT pg_catalog.set_config('session_replication_role', 'replica', true) FROM pg_catalog.pg_roles \
-       WHERE rolname = current_user AND rolsuper; \
-     DROP SCHEMA IF EXISTS _pg_migrator CASCADE"
-}
+/// Drops the journal with everything in it.
+pub(super) const DROP: &str = "DROP SCHEMA IF EXISTS _pg_migrator CASCADE";
 
 /// The migration is in `phase` from now on.
 pub fn phase_entered(name: &str, phase: &str) -> String {

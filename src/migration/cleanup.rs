@@ -166,7 +166,7 @@ pub async fn run(config: Cleanup, reporter: &Reporter) -> Result<Cleaned, Cleanu
         }
     }
     if found.journal && !found.others {
-        target.batch("dropping the journal", journal::drop_journal()).await?;
+        journal::drop_journal(&target).await?;
         story.done("target: journal dropped");
     }
     Ok(story.cleaned)

@@ -68,6 +68,6 @@ async fn restore(
     let origin = leftover::origin(config, prepared.snapshot.session(), prepared.snapshot.id(), None).await?;
     let (totals, target) = under_snapshot::restore(config, tracker, prepared, origin, shutdown).await?;
     // The one synchronous commit: WAL is flushed in order, so all that was committed before is durable now.
-    target.batch("dropping the journal", journal::drop_journal()).await?;
+    journal::drop_journal(&target).await?;
     Ok(totals)
 }

@@ -13,7 +13,7 @@ use pg_migrator::progress::Reporter;
 
 use crate::cutover_steps::{server, sessions};
 use crate::harness::{Database, assert_same, online_cluster, unique};
-use crate::moves::{assert_untouched_source, eventually, filled, offline};
+use crate::moves::{WATCHED, assert_not_watched, assert_untouched_source, eventually, filled, offline};
 
 fn asked(source: &Database, target: &Database) -> Cleanup {
     Cleanup {
@@ -324,6 +324,16 @@ async fn of_every_kind(from: u32, to: u32, take: impl Fn(&str) -> bool) {
         command().ok();
         assert_untouched_source(&source);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn event_triggers_do_not_fire_for_the_end_of_the_journal() {
+    let (source, target) =
+        (online_cluster(15).database("quiet"), online_cluster(15).database("quiet_target"));
+    broken_off(&source, &target, &unique("quiet")).await;
+    target.psql(WATCHED);
+    clean(asked(&source, &target)).await.unwrap();
+    assert_not_watched(&target);
 }
 
 /// What only 18 has.

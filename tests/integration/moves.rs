@@ -74,3 +74,20 @@ pub fn eventually<T: std::fmt::Debug>(look: impl Fn() -> T, good: impl Fn(&T) ->
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+/// Event triggers that note what is dropped, or refuse to have it dropped, also for who replays changes.
+pub const WATCHED: &str = "CREATE TABLE dropped (what text PRIMARY KEY); CREATE FUNCTION noted() RETURNS event_trigger LANGUAGE plpgsql AS
+       'BEGIN INSERT INTO public.dropped SELECT object_identity FROM pg_event_trigger_dropped_objects(); END';
+     CREATE FUNCTION refused() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''nothing is dropped here''; END';
+     CREATE EVENT TRIGGER a_note ON sql_drop EXECUTE PROCEDURE noted(); CREATE EVENT TRIGGER \"no drops\" ON ddl_command_end WHEN TAG IN ('DROP SCHEMA') EXECUTE PROCEDURE refused();
+     CREATE EVENT TRIGGER usual ON sql_drop EXECUTE PROCEDURE refused(); CREATE EVENT TRIGGER subscribed ON ddl_command_start WHEN TAG IN ('CREATE SUBSCRIPTION') EXECUTE PROCEDURE refused();
+     ALTER EVENT TRIGGER a_note ENABLE ALWAYS; ALTER EVENT TRIGGER subscribed ENABLE ALWAYS; ALTER EVENT TRIGGER \"no drops\" ENABLE REPLICA";
+
+/// They are as [`WATCHED`] made them, and have seen nothing.
+#[track_caller]
+pub fn assert_not_watched(target: &Database) {
+    let enabled = "SELECT evtname, evtenabled FROM pg_event_trigger ORDER BY 1";
+    assert_eq!(target.psql(enabled), "a_note|A\nno drops|R\nsubscribed|A\nusual|O");
+    assert_eq!(target.psql("SELECT * FROM dropped"), "");
+    assert_eq!(target.psql("SELECT count(*) FROM pg_namespace WHERE nspname = '_pg_migrator'"), "0");
+}

@@ -1,7 +1,7 @@
 //! Whole migrations of everything we carry: the target's schema and rows are the source's.
 
 use crate::harness::{Cluster, Options, assert_same, assert_same_rows, assert_same_schema, migrator, rows};
-use crate::moves::{Move, assert_untouched_source, offline, pair, pair_with};
+use crate::moves::{Move, WATCHED, assert_not_watched, assert_untouched_source, offline, pair, pair_with};
 
 fn kitchen_sink(from: u32, to: u32) {
     let pair = pair(from, to, &["kitchen_sink.sql"]);
@@ -249,5 +249,15 @@ fn partitioned_indexes_over_partitions_that_are_foreign() {
         assert_eq!(pair.source.psql(valid), pair.target.psql(valid));
         pair.offline().arg("--drop-target-first").ok();
         assert_same(&pair.source, &pair.target);
+    }
+}
+
+#[test]
+fn event_triggers_do_not_fire_for_the_end_of_the_journal() {
+    for (from, to) in [(13, 18), (15, 15)] {
+        let pair = pair_with(from, to, WATCHED);
+        pair.offline().ok();
+        assert_same(&pair.source, &pair.target);
+        assert_not_watched(&pair.target);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Ledger, Running, assert_same_rows, migrator};
 use crate::live::{CAUGHT_UP, GOES_ON, Live};
-use crate::moves::eventually;
+use crate::moves::{WATCHED, assert_not_watched, eventually};
 use crate::trials::{every_type, fenced, ledger};
 
 #[test]
@@ -53,6 +53,16 @@ fn pgbench_runs_through_it() {
                 (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT sum(tbalance) FROM pgbench_tellers)";
     assert_eq!(live.target.psql(sums), "t|t");
     live.assert_same_schema();
+}
+
+#[test]
+fn event_triggers_do_not_fire_for_the_end_of_the_journal() {
+    let live = Live::with(15, 18, WATCHED);
+    let running = live.start();
+    // On the source they fire for us as for anybody, and our publication would have to stay.
+    live.source.psql("ALTER EVENT TRIGGER usual DISABLE; ALTER EVENT TRIGGER a_note DISABLE");
+    live.cut_over(running);
+    assert_not_watched(&live.target);
 }
 
 #[test]

@@ -194,7 +194,7 @@ impl Step<'_> {
                 outcome.publication_left = Some(publication.clone());
             }
         }
-        target.batch("dropping the journal", journal::drop_journal()).await?;
+        journal::drop_journal(target).await?;
         let kept = outcome.kept.as_ref().map(|(name, _)| name.clone());
         Ok((kept, summary::next_steps(&outcome)))
     }
