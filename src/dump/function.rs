@@ -1,7 +1,9 @@
 //! Reads functions, window functions and procedures.
 
+use std::collections::HashSet;
+
 use super::DumpError;
-use super::catalogs::{Catalogs, USER_NAMESPACE};
+use super::catalogs::{Catalogs, FIRST_USER_OID, USER_NAMESPACE};
 use crate::schema::function::plain_create;
 use crate::schema::{Address, Definition, Function, Object, class};
 
@@ -48,4 +50,18 @@ pub(super) async fn read(c: &Catalogs<'_>) -> Result<Vec<Object>, DumpError> {
             })
         })
         .collect()
+}
+
+/// Functions in any language but C (which the server's own, given another name, are in too), members of extensions included.
+pub(super) async fn not_in_c(c: &Catalogs<'_>) -> Result<HashSet<Address>, DumpError> {
+    let rows = c
+        .query(
+            "reading the languages of functions",
+            &format!(
+                "SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang \
+                 WHERE p.oid >= {FIRST_USER_OID} AND l.lanname NOT IN ('c', 'internal')"
+            ),
+        )
+        .await?;
+    rows.iter().map(|row| Ok(Address::new(class::PROC, row.get("oid")?))).collect()
 }

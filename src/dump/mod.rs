@@ -97,6 +97,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
     let (
         objects,
         (depends, aliases),
+        not_in_c,
         unsupported,
         members,
         comments,
@@ -110,6 +111,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
     ) = tokio::try_join!(
         read_objects(&c),
         depend::read(&c),
+        function::not_in_c(&c),
         unsupported::read(&c, filter),
         member::read(&c),
         comment::read(&c),
@@ -126,6 +128,7 @@ pub async fn look(session: &Session, filter: &Filter) -> Result<Schema, DumpErro
         objects,
         depends,
         aliases,
+        not_in_c,
         database,
         unsupported,
         damaged,

@@ -13,6 +13,7 @@ mod aggregate;
 mod base_type;
 pub mod binary;
 pub mod bridge;
+pub mod calls;
 mod cast;
 mod changed_comments;
 mod changed_privileges;
@@ -79,7 +80,7 @@ mod user_mapping;
 mod user_publication;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub use access_method::AccessMethod;
 pub use added_members::{AddedMember, AddedMembers};
@@ -153,6 +154,8 @@ pub struct Schema {
     /// type, a composite type's relation for the type, a view's `_RETURN` rule for the view, a constraint's
     /// index for the constraint, an entry of an operator class or family for that.
     pub aliases: HashMap<Address, Address>,
+    /// Functions, members of extensions too, in any language but C.
+    pub not_in_c: HashSet<Address>,
     /// The database's own properties, which no object of it has.
     pub database: Database,
     /// Objects found that this version cannot carry; Validate names each of them.

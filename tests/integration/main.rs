@@ -62,6 +62,7 @@ mod random;
 mod random_few;
 mod random_schemas;
 mod random_truth;
+mod reading_functions;
 mod scale;
 mod selftest;
 mod slots;

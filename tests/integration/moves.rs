@@ -39,6 +39,14 @@ pub fn offline(source: &str, target: &str) -> Migrator {
     migrator(["--mode", "offline", "--jobs", "4", "--source", source, "--target", target])
 }
 
+/// An offline migration over so many connections that drops what is there first, and ends well.
+#[track_caller]
+pub fn offline_with(jobs: &str, source: &Database, target: &Database) {
+    let (source, target) = (source.conninfo(), target.conninfo());
+    let ends = ["--source", &source, "--target", &target];
+    migrator(["--mode", "offline", "--drop-target-first", "--jobs", jobs]).args(ends).ok();
+}
+
 impl Move {
     /// The offline migration, without further flags.
     pub fn offline(&self) -> Migrator {

@@ -18,8 +18,25 @@ const BATCH_LARGE_OBJECTS: usize = 500;
 impl Planner<'_> {
     /// Rows, bundles, large objects and sequence values, and the barrier behind them all.
     pub(super) fn data(&mut self) {
+        let all = 0..self.tables.len();
+        let (late, early): (Vec<usize>, Vec<usize>) =
+            all.partition(|&i| self.late.tables.contains(&self.tables[i].address));
+        self.rows(&early, &[]);
+        if !late.is_empty() {
+            let needs = (0..self.tasks.len()).collect();
+            let all_others = self.task(Work::Barrier, Node { needs, ..Node::default() });
+            self.rows(&late, &[all_others]);
+        }
+        self.join_routed();
+        self.large_objects_and_values();
+        let needs = (0..self.tasks.len()).collect();
+        self.data_complete = self.task(Work::Barrier, Node { needs, ..Node::default() });
+    }
+
+    /// The rows of these tables, after those tasks.
+    fn rows(&mut self, tables: &[usize], needs: &[TaskId]) {
         let mut small: Vec<usize> = Vec::new();
-        for i in 0..self.tables.len() {
+        for &i in tables {
             let (address, bytes, parts) =
                 (self.tables[i].address, self.tables[i].size.bytes, self.tables[i].slices.len());
             // What enters through another table rides with nothing: its rows end up elsewhere.
@@ -30,15 +47,12 @@ impl Planner<'_> {
             }
             for slice in 0..parts {
                 let cost = bytes / parts as u64;
-                let id = self.task(Work::Copy { table: i, slice }, Node { cost, ..Node::default() });
+                let node = Node { needs: needs.to_vec(), cost, ..Node::default() };
+                let id = self.task(Work::Copy { table: i, slice }, node);
                 self.table_tasks.entry(address).or_default().push(id);
             }
         }
-        self.join_routed();
-        self.bundles(&small);
-        self.large_objects_and_values();
-        let needs = (0..self.tasks.len()).collect();
-        self.data_complete = self.task(Work::Barrier, Node { needs, ..Node::default() });
+        self.bundles(&small, needs);
     }
 
     /// Tables whose rows enter through one table are complete together, because any of them may get any of the rows.
@@ -56,7 +70,7 @@ impl Planner<'_> {
         }
     }
 
-    fn bundles(&mut self, small: &[usize]) {
+    fn bundles(&mut self, small: &[usize], needs: &[TaskId]) {
         // Enough bundles to keep all connections at work, until they are as large as they may be.
         let per_bundle = (small.len() / (self.input.jobs.max(1) * 2)).clamp(1, BUNDLE_TABLES);
         let riders = self.riders(small);
@@ -76,7 +90,8 @@ impl Planner<'_> {
                 .collect();
             steps.sort_unstable();
             let work = Work::Bundle { tables: tables.clone(), steps: steps.clone() };
-            let id = self.task(work, Node { cost: bytes.max(1), ..Node::default() });
+            let node = Node { needs: needs.to_vec(), cost: bytes.max(1), ..Node::default() };
+            let id = self.task(work, node);
             for i in tables {
                 self.table_tasks.insert(self.tables[i].address, vec![id]);
             }
@@ -88,7 +103,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Indexes and keys of small tables that need nothing but their table (and each other): by table.
+    /// Indexes and keys of small tables that need nothing but their table (and each other), and read no other: by table.
     fn riders(&self, small: &[usize]) -> HashMap<Address, Vec<usize>> {
         let small: HashSet<Address> = small.iter().map(|&i| self.tables[i].address).collect();
         let mut riders: HashMap<Address, Vec<usize>> = HashMap::new();
@@ -98,7 +113,7 @@ impl Planner<'_> {
             let alone = step.needs.iter().all(|&need| {
                 self.input.steps[need].section == Section::PreData || rides.get(&need) == Some(&table)
             });
-            if alone {
+            if alone && !self.late.steps.contains(&i) {
                 rides.insert(i, table);
                 riders.entry(table).or_default().push(i);
             }

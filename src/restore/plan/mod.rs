@@ -4,18 +4,22 @@
 //! part → build its table's indexes and keys → analyze it; then, once all rows are in, foreign keys, triggers
 //! and what else pg_dump calls post-data; then grants; then materialized views (which are refreshed as
 //! their owner, who may need the grants). Small tables travel in bundles that carry rows, indexes and
-//! statistics in one transaction, so that a thousand of them cost a few round trips.
+//! statistics in one transaction, so that a thousand of them cost a few round trips. What calls functions that may read
+//! other tables waits for those ([`late`]).
 //!
 //! Invariants: every step is in exactly one place; a task's needs are complete, so that any order the
 //! scheduler picks is right; two batches never wait for each other (see [`levels`]).
 
 mod data;
+mod late;
 mod post_data;
 mod pre_data;
 
 use std::collections::{HashMap, HashSet};
 
 pub use pre_data::Wave;
+
+use late::Late;
 
 use super::copy::{Slicing, TableSize};
 use super::scheduler::{Node, TaskId};
@@ -141,6 +145,7 @@ struct Planner<'a> {
     table_tasks: HashMap<Address, Vec<TaskId>>,
     placed: HashSet<usize>,
     matviews: HashSet<Address>,
+    late: Late,
     data_complete: TaskId,
 }
 
@@ -148,6 +153,8 @@ impl<'a> Planner<'a> {
     fn new(input: &'a PlanInput<'a>) -> Self {
         let tables = data::copy_tables(input);
         let by_address = tables.iter().enumerate().map(|(i, t)| (t.address, i)).collect();
+        let matviews =
+            input.steps.iter().filter(|s| s.kind == "MATERIALIZED VIEW").map(|s| s.address).collect();
         Planner {
             input,
             tables,
@@ -156,12 +163,8 @@ impl<'a> Planner<'a> {
             step_task: vec![None; input.steps.len()],
             table_tasks: HashMap::new(),
             placed: HashSet::new(),
-            matviews: input
-                .steps
-                .iter()
-                .filter(|s| s.kind == "MATERIALIZED VIEW")
-                .map(|s| s.address)
-                .collect(),
+            late: Late::new(input, &matviews),
+            matviews,
             data_complete: 0,
         }
     }

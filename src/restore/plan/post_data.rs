@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{BATCH_STEPS, Planner, SMALL_TABLE_BYTES, Work, index_table};
+use super::{BATCH_STEPS, CopyTable, Planner, SMALL_TABLE_BYTES, Work, index_table};
 use crate::restore::scheduler::{Node, TaskId};
 use crate::schema::script::fires_events;
 use crate::schema::{Address, Definition, LockNeed, Schema, Section, Step, TableKind};
@@ -16,10 +16,10 @@ impl Planner<'_> {
         let heavy: HashSet<usize> = left.iter().copied().filter(|&i| self.is_heavy(i)).collect();
         let levels = levels(self.input.steps, &left, &heavy);
         // Batches must exist before the tasks that need their steps are wired: ids first, needs afterwards.
-        let mut batches: HashMap<(usize, bool), Vec<usize>> = HashMap::new();
-        let mut order: Vec<(usize, bool)> = Vec::new();
+        let mut batches: HashMap<(usize, bool, bool), Vec<usize>> = HashMap::new();
+        let mut order: Vec<(usize, bool, bool)> = Vec::new();
         for &i in left.iter().filter(|i| !heavy.contains(i)) {
-            let key = (levels[&i], after_refresh.contains(&i));
+            let key = (levels[&i], after_refresh.contains(&i), self.late.after.contains(&i));
             let batch = batches.entry(key).or_default();
             if batch.is_empty() {
                 order.push(key);
@@ -44,8 +44,9 @@ impl Planner<'_> {
             }
         }
         let all: Vec<TaskId> = (0..self.tasks.len()).collect();
+        let keys_complete = self.keys_complete(&after_refresh);
         for id in all {
-            self.wire(id);
+            self.wire(id, keys_complete);
         }
         self.analyze();
         self.grants_and_refreshes(&after_refresh);
@@ -64,7 +65,22 @@ impl Planner<'_> {
         }
     }
 
-    /// A step worth a task of its own: it reads many rows.
+    /// A point after all rows and all keys that wait for nothing late; `None` where nothing waits for it.
+    ///
+    /// The batches of what comes after late steps are apart, so that no key's batch waits for one.
+    fn keys_complete(&mut self, after_refresh: &HashSet<usize>) -> Option<TaskId> {
+        if self.late.steps.is_empty() {
+            return None;
+        }
+        let keys = self.input.steps.iter().enumerate().filter(|(i, step)| {
+            step.kind == "CONSTRAINT" && !self.late.after.contains(i) && !after_refresh.contains(i)
+        });
+        let mut needs: Vec<TaskId> = keys.filter_map(|(i, _)| self.step_task[i]).collect();
+        needs.push(self.data_complete);
+        Some(self.task(Work::Barrier, Node { needs, ..Node::default() }))
+    }
+
+    /// A step worth a task of its own: it reads many rows, or waits for what others need not wait for.
     fn is_heavy(&self, i: usize) -> bool {
         let step = &self.input.steps[i];
         let large = |a: &Address| {
@@ -72,6 +88,7 @@ impl Planner<'_> {
         };
         match step.kind {
             "MATERIALIZED VIEW DATA" => true,
+            "INDEX" | "CONSTRAINT" if self.late.steps.contains(&i) => true,
             "INDEX" | "CONSTRAINT" => index_table(step).is_some_and(|t| {
                 large(&t) || !self.by_address.contains_key(&t) && self.matviews.contains(&t)
             }),
@@ -112,7 +129,7 @@ impl Planner<'_> {
     }
 
     /// Fills in what a post-data task waits for.
-    fn wire(&mut self, id: TaskId) {
+    fn wire(&mut self, id: TaskId, keys_complete: Option<TaskId>) {
         let (steps, starts_with_table) = match &self.tasks[id].work {
             Work::KeyIndex(i) | Work::KeyConstraint(i) => (vec![*i], true),
             Work::Steps(steps) => match steps[..] {
@@ -128,7 +145,8 @@ impl Planner<'_> {
         for &i in &steps {
             needs.extend(self.input.steps[i].needs.iter().filter_map(|&n| self.step_task[n]));
             if starts_with_table {
-                // Only its own table must be complete.
+                needs.extend(keys_complete.filter(|_| self.late.steps.contains(&i)));
+                // Of all others, only its own table must be complete.
                 let table = index_table(&self.input.steps[i]);
                 match table.and_then(|t| self.table_tasks.get(&t)) {
                     Some(tasks) => needs.extend(tasks),
@@ -150,22 +168,25 @@ impl Planner<'_> {
     fn analyze(&mut self) {
         let mut index_tasks: HashMap<Address, Vec<TaskId>> = HashMap::new();
         for (i, step) in self.input.steps.iter().enumerate() {
-            if let (Some(table), Some(task)) = (index_table(step), self.step_task[i]) {
+            // Not for late ones: they wait for keys, whose batch may wait for the statistics.
+            if let (Some(table), Some(task)) = (index_table(step), self.step_task[i])
+                && !self.late.after.contains(&i)
+            {
                 index_tasks.entry(table).or_default().push(task);
             }
         }
         let partitions = partitions(self.input.schema);
         // A partitioned table's ANALYZE goes through its partitions before 18, so they need none of their own.
         let recursive = self.input.target_version < 180_000;
+        let own = |table: &CopyTable| {
+            let by_parent = recursive && partitions.parent_of.contains_key(&table.address);
+            !table.has_children && !table.carried && !by_parent
+        };
         let mut analyzed: HashMap<Address, TaskId> = HashMap::new();
         for t in 0..self.tables.len() {
             let table = &self.tables[t];
             let large = table.slices.len() > 1 || table.size.bytes > SMALL_TABLE_BYTES;
-            if !large
-                || table.has_children
-                || table.carried
-                || (recursive && partitions.parent_of.contains_key(&table.address))
-            {
+            if !large || !own(table) {
                 continue;
             }
             let address = table.address;
@@ -188,6 +209,21 @@ impl Planner<'_> {
             self.tasks[task].node.needs.extend(waits.copied());
             self.tasks[task].node.needs.sort_unstable();
             self.tasks[task].node.needs.dedup();
+        }
+        // Again where late indexes have been made, whose expressions have statistics too.
+        let mut late: BTreeMap<usize, Vec<TaskId>> = BTreeMap::new();
+        for &i in &self.late.steps {
+            let table = index_table(&self.input.steps[i]).and_then(|table| self.by_address.get(&table));
+            if let (Some(&t), Some(task)) = (table.filter(|t| own(&self.tables[**t])), self.step_task[i]) {
+                late.entry(t).or_default().push(task);
+            }
+        }
+        for (t, mut needs) in late {
+            let table = &self.tables[t];
+            needs.extend(analyzed.get(&table.address));
+            let locks = vec![(table.address, LockNeed::Exclusive)];
+            let node = Node { needs, locks, cost: (table.size.bytes / 50).max(1) };
+            self.task(Work::Analyze(vec![table.source.identity()]), node);
         }
     }
 
