@@ -47,13 +47,23 @@ pub(super) async fn read_data(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<E
          WHERE a.attrelid = ANY (ARRAY(SELECT unnest(e.extconfig) FROM pg_extension e)) \
            AND a.attnum > 0 AND NOT a.attisdropped AND {generated} GROUP BY a.attrelid"
     );
-    let (tables, columns) = tokio::try_join!(
+    // As `processExtensionTables` in `pg_dump.c`.
+    let references = "SELECT k.conrelid, array_agg(DISTINCT k.confrelid) AS referenced \
+         FROM pg_constraint k, (SELECT ARRAY(SELECT unnest(e.extconfig) FROM pg_extension e) AS tables) c \
+         WHERE k.contype = 'f' AND k.conrelid = ANY (c.tables) AND k.confrelid = ANY (c.tables) \
+           AND k.conrelid <> k.confrelid GROUP BY k.conrelid";
+    let (tables, columns, references) = tokio::try_join!(
         c.query("reading configuration tables of extensions", tables),
         c.query("reading columns of extensions' configuration tables", &columns),
+        c.query("reading foreign keys of extensions' configuration tables", references),
     )?;
     let mut names: HashMap<u32, Vec<String>> = HashMap::new();
     for row in &columns {
         names.insert(row.get("attrelid")?, row.get("names")?);
+    }
+    let mut referenced: HashMap<u32, Vec<u32>> = HashMap::new();
+    for row in &references {
+        referenced.insert(row.get("conrelid")?, row.get("referenced")?);
     }
     let mut data = Vec::new();
     for row in &tables {
@@ -67,6 +77,12 @@ pub(super) async fn read_data(c: &Catalogs<'_>, filter: &Filter) -> Result<Vec<E
                 name,
                 columns: names.remove(&oid).unwrap_or_default(),
                 condition: row.get("condition")?,
+                references: referenced
+                    .remove(&oid)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(Address::relation)
+                    .collect(),
             });
         }
     }

@@ -380,6 +380,7 @@ mod tests {
             name: String::new(),
             columns: Vec::new(),
             condition: String::new(),
+            references: Vec::new(),
         };
         schema.extension_data = vec![data(1, "conf"), data(2, "conf"), data(9, "not carried")];
         let members = HashMap::from([(rel(1), EXTENSION), (rel(2), EXTENSION)]);

@@ -210,6 +210,8 @@ pub struct ExtensionData {
     pub columns: Vec<String>,
     /// The `WHERE …` clause registered with the table, possibly empty.
     pub condition: String,
+    /// Other configuration tables that its foreign keys refer to: these come with the extension, before any row.
+    pub references: Vec<Address>,
 }
 
 /// An object not carried because of the filter, and why.

@@ -105,6 +105,7 @@ mod tests {
             name: "spatial_ref_sys".into(),
             columns: Vec::new(),
             condition: String::new(),
+            references: Vec::new(),
         };
         let schema = Schema {
             objects: vec![object("b", view.clone()), object("A", view)],

@@ -29,6 +29,7 @@ mod commands;
 mod connections;
 mod cutover_steps;
 mod encodings;
+mod extension_rows;
 mod fixtures;
 mod flags;
 mod hard_cutovers;

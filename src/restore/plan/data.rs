@@ -21,7 +21,11 @@ impl Planner<'_> {
         let all = 0..self.tables.len();
         let (late, early): (Vec<usize>, Vec<usize>) =
             all.partition(|&i| self.late.tables.contains(&self.tables[i].address));
-        self.rows(&early, &[]);
+        let references = references(self.input);
+        let (referring, apart): (Vec<usize>, Vec<usize>) =
+            early.iter().partition(|&&i| references.contains_key(&self.tables[i].address));
+        self.rows(&apart, &[]);
+        self.referring(referring, &references);
         if !late.is_empty() {
             let needs = (0..self.tasks.len()).collect();
             let all_others = self.task(Work::Barrier, Node { needs, ..Node::default() });
@@ -31,6 +35,20 @@ impl Planner<'_> {
         self.large_objects_and_values();
         let needs = (0..self.tasks.len()).collect();
         self.data_complete = self.task(Work::Barrier, Node { needs, ..Node::default() });
+    }
+
+    /// Tables whose foreign keys are there already, each after those that they refer to. Of some that refer to each other in a
+    /// circle one has to begin, which the server may refuse.
+    fn referring(&mut self, mut tables: Vec<usize>, references: &HashMap<Address, Vec<Address>>) {
+        while !tables.is_empty() {
+            let left: HashSet<Address> = tables.iter().map(|&i| self.tables[i].address).collect();
+            let parents = |i: usize| references.get(&self.tables[i].address).into_iter().flatten();
+            let next = tables.iter().position(|&i| parents(i).all(|parent| !left.contains(parent)));
+            let i = tables.remove(next.unwrap_or(0));
+            let done = parents(i).filter_map(|parent| self.table_tasks.get(parent));
+            let needs: Vec<TaskId> = done.flatten().copied().collect();
+            self.rows(&[i], &needs);
+        }
     }
 
     /// The rows of these tables, after those tasks.
@@ -150,6 +168,12 @@ impl Planner<'_> {
     }
 }
 
+/// The tables that configuration tables of extensions refer to, of those that do.
+fn references(input: &PlanInput<'_>) -> HashMap<Address, Vec<Address>> {
+    let data = input.schema.extension_data.iter().filter(|data| !data.references.is_empty());
+    data.map(|data| (data.address, data.references.clone())).collect()
+}
+
 /// The tables with rows to copy, largest first.
 pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
     let size_of = |a: &Address| input.sizes.get(a).copied().unwrap_or_default();
@@ -209,4 +233,78 @@ pub(super) fn copy_tables(input: &PlanInput<'_>) -> Vec<CopyTable> {
         b.size.bytes.cmp(&a.size.bytes).then_with(|| a.source.identity().cmp(&b.source.identity()))
     });
     tables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CopyTable, plan};
+    use super::*;
+    use crate::restore::copy::TableSize;
+    use crate::schema::{ExtensionData, Schema};
+
+    /// For each table, by name, the tables whose rows are there when its own are copied; the sizes as they come.
+    fn copied(tables: &[(u32, u64, &[u32])], jobs: usize) -> Vec<(String, HashSet<String>)> {
+        let at = Address::relation;
+        let data = |(oid, _, references): &(u32, u64, &[u32])| ExtensionData {
+            address: at(*oid),
+            extension: "e".to_owned(),
+            namespace: "s".to_owned(),
+            name: format!("t{oid}"),
+            columns: Vec::new(),
+            condition: String::new(),
+            references: references.iter().map(|oid| at(*oid)).collect(),
+        };
+        let schema = Schema { extension_data: tables.iter().map(data).collect(), ..Schema::default() };
+        let size = |bytes: u64| TableSize { bytes, blocks: bytes / 8192, ..TableSize::default() };
+        let plan = plan(&PlanInput {
+            schema: &schema,
+            steps: &[],
+            sizes: &tables.iter().map(|(oid, bytes, _)| (at(*oid), size(*bytes))).collect(),
+            slicing: &HashMap::new(),
+            carried: &HashSet::new(),
+            jobs,
+            split_bytes: 1 << 30,
+            target_version: 180_000,
+        });
+        let name = |table: &CopyTable| table.source.name.clone();
+        let of = |work: &Work| match work {
+            Work::Copy { table, .. } => vec![name(&plan.tables[*table])],
+            Work::Bundle { tables, .. } => tables.iter().map(|&t| name(&plan.tables[t])).collect(),
+            _ => Vec::new(),
+        };
+        let mut found = Vec::new();
+        for task in &plan.tasks {
+            let (mut before, mut todo) = (HashSet::new(), task.node.needs.clone());
+            while let Some(at) = todo.pop() {
+                before.extend(of(&plan.tasks[at].work));
+                todo.extend(&plan.tasks[at].node.needs);
+            }
+            found.extend(of(&task.work).into_iter().map(|table| (table, before.clone())));
+        }
+        found
+    }
+
+    #[test]
+    fn configuration_tables_come_after_those_they_refer_to() {
+        let tables: &[(u32, u64, &[u32])] =
+            &[(1, 64 << 20, &[2, 3]), (2, 8192, &[3]), (3, 16384, &[]), (4, 8192, &[]), (5, 8192, &[99])];
+        for jobs in [1, 4] {
+            let copied: HashMap<_, _> = copied(tables, jobs).into_iter().collect();
+            let needs = |table: &str| {
+                let mut names: Vec<&str> = copied[table].iter().map(String::as_str).collect();
+                names.sort_unstable();
+                names.join(" ")
+            };
+            assert!(["t2 t3", "t2 t3 t4"].contains(&needs("t1").as_str()), "{copied:?}");
+            assert!(copied["t2"].contains("t3") && !copied["t2"].contains("t1"), "{copied:?}");
+            assert_eq!((needs("t3"), needs("t4"), needs("t5")), Default::default());
+        }
+    }
+
+    #[test]
+    fn a_circle_of_configuration_tables_is_copied_all_the_same() {
+        let copied = copied(&[(1, 8192, &[2]), (2, 8192, &[1]), (3, 8192, &[1])], 4);
+        let names: HashSet<&str> = copied.iter().map(|(table, _)| table.as_str()).collect();
+        assert_eq!((copied.len(), names), (3, HashSet::from(["t1", "t2", "t3"])));
+    }
 }
