@@ -9,7 +9,7 @@ use super::tracker::Tracker;
 use super::{Error, database, under_snapshot};
 use crate::config::OnlineOptions;
 use crate::pg::{BEGIN_READER, Session};
-use crate::schema::{Schema, bridge};
+use crate::schema::{Schema, bridge, leave_publication};
 use crate::validate::{self, Asked, Finding, Online, Report, Severity};
 use crate::{dump, journal};
 
@@ -152,5 +152,9 @@ async fn read(source: &Session, config: &Config, locking: Locking) -> Result<Sch
         Locking::Yes => Box::pin(dump::read(source, &config.filter)).await,
         Locking::No => dump::look(source, &config.filter).await,
     };
-    schema.map_err(|e| Finding::schema_unreadable(source.side, &e))
+    let mut schema = schema.map_err(|e| Finding::schema_unreadable(source.side, &e))?;
+    if let Some(online) = &config.online {
+        leave_publication(&mut schema, &online.publication);
+    }
+    Ok(schema)
 }

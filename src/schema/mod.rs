@@ -117,8 +117,8 @@ pub use operator_class::OperatorClass;
 pub use operator_family::OperatorFamily;
 pub use policy::Policy;
 pub use publication::{
-    Surroundings, comment_on_publication, create_publication, has_all_tables, listed, publication_comment,
-    publication_members, publishable,
+    Surroundings, comment_on_publication, create_publication, has_all_tables, leave_publication, listed,
+    publication_comment, publication_members, publishable,
 };
 pub use range::RangeType;
 pub use role::{Giver, Membership, Role, in_order as role_memberships_in_order};

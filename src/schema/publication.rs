@@ -1,4 +1,5 @@
-//! The publication that an online migration streams from: which tables it names, and the statements that make it.
+//! The publication that an online migration streams from: which tables it names, the statements that make it, and that it stays
+//! where it is.
 //!
 //! Where nothing is left out and the role may, it is `FOR ALL TABLES`: a table that the source gets later is then published
 //! too, so the stream meets it and can tell; from a list of tables it would be missing without a word. It also locks no
@@ -10,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::quote::{quote_ident, quote_literal};
 use super::routing::routed;
-use super::{Definition, Object, Schema, Table, TableKind};
+use super::{Address, Definition, Object, Schema, Table, TableKind};
 
 /// What the statement needs to know beside the model.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,23 @@ pub fn create_publication(schema: &Schema, name: &str, around: Surroundings<'_>)
         return format!("CREATE PUBLICATION {name}");
     }
     format!("CREATE PUBLICATION {name} FOR TABLE {}{options}", listed(&members))
+}
+
+/// Takes the publication that the stream is read from out of the model, with what is in it: it is there for this migration. On the
+/// target, where nobody reads it, it would still refuse updates of tables without a replica identity.
+pub fn leave_publication(schema: &mut Schema, name: &str) {
+    let named = |o: &&Object| matches!(o.definition, Definition::Publication(_)) && o.name == name;
+    let mut left: HashSet<Address> = schema.objects.iter().filter(named).map(|o| o.address).collect();
+    let mut known = 0;
+    // A label stands beside the publication or a member of it.
+    while left.len() > known {
+        known = left.len();
+        let inside = |o: &&Object| o.parent.is_some_and(|parent| left.contains(&parent));
+        let found: Vec<Address> = schema.objects.iter().filter(inside).map(|o| o.address).collect();
+        left.extend(found);
+    }
+    schema.objects.retain(|o| !left.contains(&o.address));
+    schema.depends.retain(|user, _| !left.contains(user));
 }
 
 /// The comment by which [`publication_comment`] knows it.
@@ -106,7 +124,7 @@ pub fn publication_members(schema: &Schema, partitions: &[(u32, u32)]) -> Vec<St
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Address, PartitionOf, Relative};
+    use super::super::{PartitionOf, PublicationMember, Published, Relative, UserPublication, class};
     use super::*;
 
     fn table(oid: u32, name: &str, table: Table) -> Object {
@@ -163,6 +181,34 @@ mod tests {
         let (schema, _) = schema();
         assert!(has_all_tables(&schema, &[3, 4, 6, 8]));
         assert!(!has_all_tables(&schema, &[3, 10]));
+    }
+
+    #[test]
+    fn the_one_streamed_from_is_left_out_with_what_is_in_it() {
+        let publication = |oid: u32, name: &str| Object {
+            address: Address::new(class::PUBLICATION, oid),
+            definition: Definition::Publication(UserPublication::default()),
+            ..table(oid, name, Table::default())
+        };
+        let member = |oid: u32, of: &Object| Object {
+            address: Address::new(class::PUBLICATION_NAMESPACE, oid),
+            parent: Some(of.address),
+            definition: Definition::PublicationMember(PublicationMember {
+                publication: of.address,
+                publication_name: of.name.clone(),
+                what: Published::Schema("s".into()),
+            }),
+            ..table(oid, &of.name, Table::default())
+        };
+        let (mine, other) = (publication(20, "mine"), publication(21, "other"));
+        let (inside, beside) = (member(22, &mine), member(23, &other));
+        let mut schema = Schema {
+            objects: vec![table(1, "mine", Table::default()), inside, beside, mine, other],
+            ..Schema::default()
+        };
+        leave_publication(&mut schema, "mine");
+        let left: Vec<u32> = schema.objects.iter().map(|o| o.address.oid).collect();
+        assert_eq!(left, [1, 23, 21]);
     }
 
     #[test]

@@ -59,6 +59,43 @@ fn the_operators_publication_via_the_root_is_honoured_and_stays() {
     assert_same_rows(&live.source, &live.target);
 }
 
+/// The README's own recipe: the publication is the source's business, to the target it would do harm.
+#[test]
+fn the_operators_publication_does_not_come_along() {
+    let live = Live::with(
+        15,
+        17,
+        "CREATE TABLE t (i int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'one'); CREATE TABLE log (v text);
+         CREATE PUBLICATION theirs FOR TABLE t",
+    );
+    live.source.psql(&format!(
+        "CREATE PUBLICATION {0} FOR ALL TABLES; COMMENT ON PUBLICATION {0} IS 'for the move'",
+        live.name
+    ));
+    let role = format!("{}_role", live.name);
+    live.target
+        .psql(&format!("CREATE ROLE {role} LOGIN; ALTER DATABASE {} OWNER TO {role}", live.target.name));
+    let target = live.target.conninfo_as(&role, live.target.cluster.port);
+    let flags = ["--no-owner", "--no-privileges"];
+    // Offline it is an object as any other, and only a superuser makes it.
+    migrator(["--mode", "offline", "--source", &live.source_conninfo(), "--target", &target])
+        .args(flags)
+        .run()
+        .expect_code(1)
+        .expect_said(&["[target-needs-superuser]", &live.name]);
+    let mut running = live.command_to(&target).args(flags).spawn();
+    running.wait_for(STREAMS);
+    live.source.psql("UPDATE t SET v = 'uno'; INSERT INTO log VALUES ('one')");
+    live.drained();
+    live.cut_over(running);
+    assert_eq!(live.target.psql(PUBLICATIONS), "theirs");
+    assert_eq!(live.source.psql(PUBLICATIONS), format!("{}\ntheirs", live.name));
+    // Where nobody streams from, tables without a key can be written to.
+    live.target.psql("UPDATE log SET v = 'two'; DELETE FROM log");
+    live.target
+        .psql(&format!("REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
 /// A role that is nobody special: it owns what it moves, row security included, and may replicate.
 #[test]
 fn a_role_that_owns_its_tables_is_enough() {

@@ -21,7 +21,7 @@ use crate::migration::{Config, Error, first_interrupt, interrupted, leftover};
 use crate::pg::{BEGIN_READER, Session, import_snapshot};
 use crate::progress::{Event, Phase};
 use crate::restore::Totals;
-use crate::schema::bridge;
+use crate::schema::{bridge, leave_publication};
 use crate::snapshot::{self, ReplicationSlot, Snapshot};
 use crate::validate::Finding;
 
@@ -139,6 +139,7 @@ async fn prepare(
     reader.batch("importing the slot's snapshot", &import_snapshot(slot.snapshot())).await?;
     let sorted_otherwise = schema.sorted_otherwise;
     let mut schema = Box::pin(dump::read(&reader, &config.filter)).await?;
+    leave_publication(&mut schema, &online.publication);
     bridge::cross(&mut schema, target.version());
     schema.sorted_otherwise = sorted_otherwise;
     let uncovered = snapshot::uncovered(&reader, &online.publication, &schema).await?;
