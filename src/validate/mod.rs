@@ -161,7 +161,7 @@ pub async fn of_schema(
 }
 
 /// What makes single objects fail, and not the migration.
-const OF_SINGLE_OBJECTS: [&str; 16] = [
+const OF_SINGLE_OBJECTS: [&str; 17] = [
     "collation-missing",
     "extension-missing",
     "extension-needs-superuser",
@@ -172,6 +172,7 @@ const OF_SINGLE_OBJECTS: [&str; 16] = [
     "retired-in-target",
     "owner-no-create",
     "role-missing",
+    "schema-no-create",
     "search-file-missing",
     "statistics-refused",
     "tablespace-missing",

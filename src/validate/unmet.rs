@@ -33,6 +33,7 @@ pub(super) fn judge(
     }
     labels(schema, answers, out);
     libraries(schema, answers, out);
+    closed(target, answers, out);
     owners(answers, out);
     if !asked.restore.no_privileges {
         of_server(schema, target, answers, out);
@@ -246,6 +247,22 @@ fn libraries(schema: &Schema, answers: &Answers, out: &mut Vec<Finding>) {
     }
 }
 
+/// Schemas that are there and in which we may make nothing.
+fn closed(target: &Server, answers: &Answers, out: &mut Vec<Finding>) {
+    let role = quote_ident(&target.role);
+    for schema in &answers.closed {
+        let schema = quote_ident(schema);
+        let message =
+            format!("role {role} may not create objects in schema {schema}, which is there already");
+        out.push(
+            Finding::error("schema-no-create", message)
+                .on(Side::Target)
+                .about(schema.clone())
+                .mend(format!("GRANT CREATE ON SCHEMA {schema} TO {role};")),
+        );
+    }
+}
+
 /// Owners that objects cannot be given to, because they may not create any in the schema.
 fn owners(answers: &Answers, out: &mut Vec<Finding>) {
     for no_create in &answers.no_create {
@@ -395,6 +412,7 @@ mod tests {
             providers: set("Sel inux"),
             libraries: set("c AS 'gone', 'x'"),
             search_files: Some(set("own.stop")),
+            closed: vec!["public".into(), "S s".into()],
             no_create: vec![
                 NoCreate { owner: "A".into(), schema: "public".into(), schema_owner: None },
                 NoCreate { owner: "b".into(), schema: "s".into(), schema_owner: Some("o".into()) },
@@ -421,6 +439,10 @@ Error label-provider-missing target ["Sel inux"]: provider "Sel inux" of the sec
     load its module there (shared_preload_libraries, and a restart); or leave the labels out by --allow-restore-errors, or drop them on the source: SECURITY LABEL FOR "Sel inux" ON … IS NULL;
 Error library-missing target [FUNCTION s.i()]: FUNCTION s.i() is LANGUAGE c AS 'gone', 'x', which the target's server does not have
     install the library on the target's machine, in a version for that server, or drop the function on the source; or leave it out, with what uses it, by --allow-restore-errors
+Error schema-no-create target [public]: role mover may not create objects in schema public, which is there already
+    GRANT CREATE ON SCHEMA public TO mover;
+Error schema-no-create target ["S s"]: role mover may not create objects in schema "S s", which is there already
+    GRANT CREATE ON SCHEMA "S s" TO mover;
 Error owner-no-create target ["A"]: role "A" owns objects in schema public on the source and may not create any there on the target, so that only a superuser can give them to it
     GRANT CREATE ON SCHEMA public TO "A"; -- or connect as a superuser, or leave owners off with --no-owner
 Error owner-no-create target [b]: role b owns objects in schema s on the source and may not create any there on the target, so that only a superuser can give them to it

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Database, Run, cluster, migrator};
+use crate::harness::{Database, Run, cluster, migrator, unique};
 use crate::moves::pair_with;
 
 fn check(source: &str, target: &str, more: &[&str]) -> Run {
@@ -48,6 +48,27 @@ fn a_good_pair_is_good_and_stays_as_it_is() {
     }
     let text = migrator(["check", "--source", &source.conninfo(), "--target", &target.conninfo()]).ok();
     assert!(text.stdout.contains("Nothing stops the migration"), "{text:?}");
+}
+
+/// Nothing is given to owners, and still whoever makes objects needs `CREATE` in a schema that is there already.
+#[test]
+fn a_schema_in_which_the_role_may_make_nothing_is_said() {
+    let (source, target) = (cluster(13).database("check"), cluster(18).database("check"));
+    source.psql("CREATE TABLE t (id int PRIMARY KEY); CREATE SCHEMA own; CREATE TABLE own.t (id int)");
+    let role = unique("mover");
+    target.psql(&format!("CREATE ROLE {role} LOGIN; GRANT CREATE ON DATABASE {} TO {role}", target.name));
+    let to = target.conninfo_as(&role, target.cluster.port);
+    let run = check(&source.conninfo(), &to, &["--no-owner"]).expect_code(1);
+    assert_eq!(found(&run), ["error target schema-no-create"]);
+    let remedy = format!("GRANT CREATE ON SCHEMA public TO {role};");
+    assert!(run.stdout.contains(&remedy), "{run:?}");
+    // It is no less needed where owners are set afterwards.
+    let run = check(&source.conninfo(), &to, &[]).expect_code(1);
+    assert!(found(&run).contains(&"error target schema-no-create".to_owned()), "{run:?}");
+    target.psql(&remedy);
+    check(&source.conninfo(), &to, &["--no-owner"]).expect_code(0);
+    migrator(["--mode", "offline", "--no-owner", "--source", &source.conninfo(), "--target", &to]).ok();
+    target.psql(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}"));
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(crate) struct Answers {
     pub(crate) search_files: Option<BTreeSet<String>>,
     /// Who would own objects in a schema without the right to create any there, which only a superuser overrides.
     pub(crate) no_create: Vec<NoCreate>,
+    /// Schemas that are there, get objects, and are not made anew, in which our own role may create none.
+    pub(crate) closed: Vec<String>,
 }
 
 /// An owner, the schema, and who will own the schema where the migration makes it.
@@ -40,10 +42,10 @@ pub(crate) struct NoCreate {
 }
 
 /// Asks: a statement for each locale, provider, function of a library and changed object of the server's, in one round trip each kind; and at
-/// most five queries.
+/// most six queries.
 pub(crate) async fn read(target: &Session, schema: &Schema, asked: Asked<'_>) -> Result<Answers, SqlError> {
     let wanted_files = search_files(schema);
-    let (locales, no_icu, of_server, providers, libraries, search_files, no_create) = tokio::try_join!(
+    let (locales, no_icu, of_server, providers, libraries, search_files, no_create, closed) = tokio::try_join!(
         refused(target, "trying locales", locales(schema, asked), &["22023"], |locale| {
             format!("SELECT pg_catalog.set_config('lc_monetary', {}, true)", quote_literal(locale))
         }),
@@ -62,8 +64,9 @@ pub(crate) async fn read(target: &Session, schema: &Schema, asked: Asked<'_>) ->
         }),
         missing_files(target, &wanted_files),
         without_create(target, schema, asked),
+        closed(target, schema, asked),
     )?;
-    Ok(Answers { locales, no_icu, of_server, providers, libraries, search_files, no_create })
+    Ok(Answers { locales, no_icu, of_server, providers, libraries, search_files, no_create, closed })
 }
 
 /// The server's own objects whose privileges were changed on the source and which the target does not have.
@@ -164,22 +167,50 @@ fn search_files(schema: &Schema) -> BTreeSet<String> {
     dictionaries.flat_map(TextSearchDictionary::files).collect()
 }
 
+/// The schemas that the migration makes, with their owners: `public` is there.
+fn made_schemas(schema: &Schema) -> BTreeMap<&str, Option<String>> {
+    let made = |o: &&Object| matches!(o.definition, Definition::Namespace(_)) && o.name != "public";
+    schema.objects.iter().filter(made).map(|o| (o.name.as_str(), o.owner.clone())).collect()
+}
+
+/// Objects that have an owner and a schema, each by itself: what goes with its table is not given away, nor is an extension, which
+/// needs no right to its schema either, or what is there already and only gets other privileges.
+fn in_schemas(schema: &Schema) -> impl Iterator<Item = (&String, &String)> {
+    let alone = |o: &&Object| {
+        let made_there = !matches!(
+            o.definition,
+            Definition::DefaultAcl(_) | Definition::Extension(_) | Definition::ChangedPrivileges(_)
+        );
+        o.parent.is_none() && made_there
+    };
+    schema.objects.iter().filter(alone).filter_map(|o| Some((o.owner.as_ref()?, o.namespace.as_ref()?)))
+}
+
+/// Those of the schemas that are there in which our role may create nothing; a superuser may everywhere.
+async fn closed(target: &Session, schema: &Schema, asked: Asked<'_>) -> Result<Vec<String>, SqlError> {
+    let made = made_schemas(schema);
+    let wanted: BTreeSet<&String> =
+        in_schemas(schema).map(|(_, schema)| schema).filter(|s| !made.contains_key(s.as_str())).collect();
+    if wanted.is_empty() || asked.makes_database {
+        return Ok(Vec::new());
+    }
+    let list: Vec<String> = wanted.into_iter().map(|schema| quote_literal(schema)).collect();
+    let sql = format!(
+        "SELECT n.nspname::text AS name FROM pg_catalog.pg_namespace n
+         WHERE n.nspname IN ({}) AND NOT pg_catalog.has_schema_privilege(n.oid, 'CREATE') ORDER BY 1",
+        list.join(", ")
+    );
+    let rows = target.query("reading in which schemas our role may create", &sql).await?;
+    rows.iter().map(|row| row.get("name")).collect()
+}
+
 /// Owners of objects by schema, with the schema's owner where it is made by the migration.
 fn owners(schema: &Schema) -> BTreeSet<NoCreate> {
-    let mut namespaces = BTreeMap::new();
-    for object in &schema.objects {
-        if matches!(object.definition, Definition::Namespace(_)) && object.name != "public" {
-            namespaces.insert(object.name.as_str(), object.owner.clone());
-        }
-    }
-    let checked = |object: &&Object| {
-        // What goes with its table is not given away by itself.
-        object.parent.is_none() && !matches!(object.definition, Definition::DefaultAcl(_))
-    };
-    let owned = schema.objects.iter().filter(checked).filter_map(|object| {
-        let (owner, schema) = (object.owner.clone()?, object.namespace.clone()?);
+    let namespaces = made_schemas(schema);
+    let owned = in_schemas(schema).map(|(owner, schema)| {
+        let (owner, schema) = (owner.clone(), schema.clone());
         let schema_owner = namespaces.get(schema.as_str()).cloned().flatten();
-        Some(NoCreate { owner, schema, schema_owner })
+        NoCreate { owner, schema, schema_owner }
     });
     owned.filter(|o| o.schema_owner.as_ref() != Some(&o.owner)).collect()
 }
