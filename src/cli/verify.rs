@@ -1,6 +1,6 @@
 //! `pg_migrator verify`: the comparison's report on stdout, for people or as one JSON object.
 //!
-//! Invariant: exit code 0 means that every table was read on both sides and is equal.
+//! Invariant: exit code 0 means that there are tables, and that every one was read on both sides and is equal.
 
 use std::io::Write as _;
 

@@ -34,8 +34,11 @@ pub enum Error {
     #[error("reading the schema: {0}")]
     Dump(#[from] DumpError),
     /// Validate found errors; nothing was changed.
-    #[error("Validate: {}", .0.errors_in_words())]
+    #[error("Validate: nothing was changed, because:{}", .0.errors_in_words())]
     Refused(Box<Report>),
+    /// A comparison would tell nothing.
+    #[error("verify: nothing was compared, because:{}", .0.errors_in_words())]
+    Incomparable(Box<Report>),
     /// Restore failed; the same command clears what was made and starts over.
     #[error("Restore: {0}")]
     Restore(#[from] RestoreError),
@@ -162,7 +165,7 @@ impl Error {
             Error::Sql(e) => e.exit_code(),
             Error::Snapshot(e) => e.exit_code(),
             Error::Dump(e) => e.exit_code(),
-            Error::Refused(report) => report.exit_code(),
+            Error::Refused(report) | Error::Incomparable(report) => report.exit_code(),
             Error::Restore(e) => e.exit_code(),
             Error::Verify(e) => e.exit_code(),
             Error::Journal(e) => e.exit_code(),

@@ -48,8 +48,8 @@ pub(super) fn judge_schema(schema: &Schema, asked: Asked<'_>, out: &mut Vec<Find
     }
 }
 
-/// Findings from the source's catalogs.
-pub(super) fn judge_source(source: &Source, asked: Asked<'_>, out: &mut Vec<Finding>) {
+/// Findings from the source's catalogs: patterns that fit nothing of it.
+pub(super) fn judge_source(source: &Source, filter: &Filter, out: &mut Vec<Finding>) {
     let tables: Vec<(&str, &str)> = source
         .relations
         .iter()
@@ -57,7 +57,7 @@ pub(super) fn judge_source(source: &Source, asked: Asked<'_>, out: &mut Vec<Find
         .map(|r| (r.schema.as_str(), r.name.as_str()))
         .collect();
     let schemas: Vec<&str> = source.schemas.iter().map(String::as_str).collect();
-    idle_patterns(asked.filter, &schemas, &tables, out);
+    idle_patterns(filter, &schemas, &tables, out);
 }
 
 /// A pattern that fits nothing is most likely misspelt; an include pattern that fits nothing moves nothing.
@@ -148,7 +148,7 @@ Warning left-out-by-filter source [s.v]: s.v is left out, because it needs t.t, 
             f.include_tables = vec!["s.*".into(), "s.d".into()];
             f.exclude_tables = vec!["b".into(), "q".into()];
         };
-        asking(idle, |asked| judge_source(&source, asked, &mut out));
+        asking(idle, |asked| judge_source(&source, asked.filter, &mut out));
         insta::assert_snapshot!(shown(&out), @r#"
 Error pattern-fits-nothing source [sale]: --include-schema sale fits no schema of the source
     write the name as the catalogs have it, without quotes; `*` stands for any run of characters

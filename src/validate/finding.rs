@@ -88,6 +88,15 @@ impl Finding {
         Some(finding.mend(format!("ALTER PUBLICATION {publication} ADD TABLE {};", listed(tables))))
     }
 
+    /// No table of the source is left to be compared.
+    pub fn nothing_to_compare(database: &str) -> Self {
+        let message =
+            format!("database {} has no table that takes part: nothing is compared", quote_ident(database));
+        Finding::error("nothing-to-compare", message)
+            .on(Side::Source)
+            .mend("name the database that was migrated in --source, and filters that take something of it")
+    }
+
     /// On this server.
     pub(crate) fn on(self, side: Side) -> Self {
         Finding { side: Some(side), ..self }
@@ -131,15 +140,14 @@ impl Report {
         self.of(Severity::Error).next().is_none()
     }
 
-    /// The errors, each with its remedy, a line each.
+    /// The errors, each with its remedy, each on a line of its own.
     pub fn errors_in_words(&self) -> String {
         let line = |f: &Finding| {
             let side = f.side.map(|s| format!("{s}: ")).unwrap_or_default();
             let remedy = f.remedy.as_deref().map(|r| format!("\n    → {r}")).unwrap_or_default();
             format!("\n  {side}{} [{}]{remedy}", f.message, f.code)
         };
-        let lines: Vec<String> = self.of(Severity::Error).map(line).collect();
-        format!("nothing was changed, because:{}", lines.concat())
+        self.of(Severity::Error).map(line).collect()
     }
 
     /// 0 without errors, 3 or 4 where a server could not be reached or read, else 1.

@@ -160,6 +160,24 @@ pub async fn of_schema(
     Report::new(softened(findings, asked), None)
 }
 
+/// Says why comparing these two databases would tell nothing: the filter's patterns fit nothing, or it is one and the same database.
+pub async fn of_comparison(source: &Session, target: &Session, filter: &Filter) -> Report {
+    let read = tokio::try_join!(
+        facts::server::read(source),
+        facts::source::read(source),
+        facts::server::read(target)
+    );
+    match read {
+        Ok((from, contents, to)) => {
+            let mut findings = Vec::new();
+            carried::judge_source(&contents, filter, &mut findings);
+            findings.extend(servers::same_database(&from, &to));
+            Report::new(findings, None)
+        }
+        Err(e) => Report::from(Finding::unreadable(&e)),
+    }
+}
+
 /// What makes single objects fail, and not the migration.
 const OF_SINGLE_OBJECTS: [&str; 17] = [
     "collation-missing",
@@ -262,7 +280,7 @@ fn judge(servers: &Servers, asked: Asked<'_>, out: &mut Vec<Finding>) {
     if let Some((server, contents)) = &servers.source {
         servers::judge_source(server, out);
         source_rights::judge(server, contents, asked, out);
-        carried::judge_source(contents, asked, out);
+        carried::judge_source(contents, asked.filter, out);
         limits::judge_source(server, contents, asked, out);
         if let (Some(online), Some(replication)) = (asked.online, &servers.replication) {
             replication::judge(server, replication, online, out);

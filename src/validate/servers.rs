@@ -144,19 +144,19 @@ pub(super) fn judge_pair(source: &Server, target: &Server, out: &mut Vec<Finding
             .mend(format!("use a target of version {from} or newer, or see what fails with --allow-restore-errors")),
         );
     }
+    out.extend(same_database(source, target));
+}
+
+/// Whether both sessions are on one and the same database.
+pub(super) fn same_database(source: &Server, target: &Server) -> Option<Finding> {
     // A promoted copy keeps the identifier; only the very same server started at the very same moment.
     let same_server = source.system_identifier == target.system_identifier
         && source.started == target.started
         && source.version == target.version;
-    if same_server && source.database_oid == target.database_oid {
-        out.push(
-            Finding::error(
-                "same-database",
-                format!("source and target are the same database, {}", quote_ident(&source.database)),
-            )
-            .mend("name another database in --target"),
-        );
-    }
+    (same_server && source.database_oid == target.database_oid).then(|| {
+        let message = format!("source and target are the same database, {}", quote_ident(&source.database));
+        Finding::error("same-database", message).mend("name another database in --target")
+    })
 }
 
 #[cfg(test)]

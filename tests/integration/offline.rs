@@ -1,6 +1,8 @@
 //! Whole migrations of everything we carry: the target's schema and rows are the source's.
 
-use crate::harness::{Cluster, Options, assert_same, assert_same_rows, assert_same_schema, migrator, rows};
+use crate::harness::{
+    Cluster, Options, assert_same, assert_same_rows, assert_same_schema, cluster, migrator, rows,
+};
 use crate::moves::{Move, WATCHED, assert_not_watched, assert_untouched_source, offline, pair, pair_with};
 
 fn kitchen_sink(from: u32, to: u32) {
@@ -107,6 +109,27 @@ fn verify_names_what_differs() {
         .run()
         .expect_code(1)
         .expect_said(&["public.a", "public.b"]);
+}
+
+#[test]
+fn verify_never_finds_nothing_equal_to_nothing() {
+    let pair = pair_with(15, 15, "CREATE TABLE a (id int); INSERT INTO a VALUES (1)");
+    pair.offline().ok();
+    let (source, target) = (pair.source.conninfo(), pair.target.conninfo());
+    let verify = |source: &str, target: &str, more: &[&str]| {
+        let run =
+            migrator(["verify", "--source", source, "--target", target]).args(more).run().expect_code(1);
+        assert!(!run.stdout.contains("equal"), "{run:?}");
+        run
+    };
+    for flag in ["--include-schema", "--include-table"] {
+        verify(&source, &target, &[flag, "nosuch"]).expect_said(&["nosuch", "[pattern-fits-nothing]"]);
+    }
+    verify(&source, &source, &[]).expect_said(&[&pair.source.name, "[same-database]"]);
+    let empty = cluster(15).database("empty");
+    verify(&empty.conninfo(), &target, &[]).expect_said(&[&empty.name, "[nothing-to-compare]"]);
+    verify(&source, &target, &["--exclude-table", "a"]).expect_said(&["[nothing-to-compare]"]);
+    migrator(["verify", "--source", &source, "--target", &target, "--exclude-table", "other"]).ok();
 }
 
 #[test]
