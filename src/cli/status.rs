@@ -57,6 +57,12 @@ fn render(standing: Option<&Standing>) -> String {
     if let Some(applied) = s.lanes.iter().min() {
         lines.push(format!("applied      {applied}"));
     }
+    if let Some(lift) = &s.fence {
+        lines.push(format!(
+            "fence        the source is read-only for new sessions; to lift it: run the same command again, or pg_migrator cleanup, or, on the source: \
+             BEGIN READ WRITE; {lift}; COMMIT;"
+        ));
+    }
     lines.join("\n")
 }
 
@@ -76,6 +82,7 @@ mod tests {
             slot: Some("s".into()),
             publication: Some("p".into()),
             lanes: vec![Lsn(9), Lsn(8)],
+            fence: Some("ALTER DATABASE app RESET default_transaction_read_only".into()),
         };
         insta::assert_snapshot!(render(Some(&standing)), @r#"
 migration    m (online, from database app)
@@ -84,8 +91,9 @@ run          under way (server process 7 on the target)
 slot         s
 publication  p
 applied      0/8
+fence        the source is read-only for new sessions; to lift it: run the same command again, or pg_migrator cleanup, or, on the source: BEGIN READ WRITE; ALTER DATABASE app RESET default_transaction_read_only; COMMIT;
 "#);
-        standing.run_pid = None;
+        (standing.run_pid, standing.fence) = (None, None);
         (standing.slot, standing.publication, standing.lanes) = (None, None, vec![]);
         insta::assert_snapshot!(render(Some(&standing)), @r#"
 migration    m (online, from database app)

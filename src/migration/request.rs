@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Error;
+use crate::cutover::fence;
 use crate::journal::{self, StreamRecord};
 use crate::lsn::Lsn;
 use crate::pg::Session;
@@ -35,6 +36,8 @@ pub struct Standing {
     pub publication: Option<String>,
     /// Every lane's position: everything before it is applied.
     pub lanes: Vec<Lsn>,
+    /// The statement that lets the source be written to again; `None`: no fence of this migration stands there.
+    pub fence: Option<String>,
 }
 
 /// Where the migration into this database stands; `None`: there is no unfinished one.
@@ -46,6 +49,7 @@ pub async fn standing(target: &Session) -> Result<Option<Standing>, Error> {
     let stream = journal::stream_record(target, &leftover.name).await?;
     let run_pid = journal::holder(target).await?;
     let lanes = stream.iter().flat_map(|s| s.lanes.iter().map(|lane| lane.end_lsn)).collect();
+    let fence = fence::standing(target, &leftover.name).await?;
     let (slot, publication) = stream.map(|s| (s.slot, s.publication)).unzip();
     Ok(Some(Standing {
         name: leftover.name,
@@ -56,6 +60,7 @@ pub async fn standing(target: &Session) -> Result<Option<Standing>, Error> {
         slot,
         publication,
         lanes,
+        fence,
     }))
 }
 
@@ -154,6 +159,7 @@ mod tests {
             slot: Some("s".into()),
             publication: Some("p".into()),
             lanes: vec![Lsn(1)],
+            fence: None,
         };
         assert_eq!(judge(Some(good.clone()), "m"), Ok(()));
         assert_eq!(judge(None, "m"), Err(Refusal::NoMigration));

@@ -104,6 +104,16 @@ fn a_fence_that_a_killed_run_left_is_taken_down_by_the_next_or_by_cleanup() {
         drop(running);
         drop(held);
         assert!(live.source.try_psql("INSERT INTO t VALUES (3)").is_err());
+        let lift = format!("ALTER DATABASE {} RESET default_transaction_read_only", live.source.name);
+        let status = ["status", "--target", &live.target_conninfo()];
+        let text = migrator(status).ok().stdout;
+        assert!(
+            text.contains("fence        the source is read-only for new sessions") && text.contains(&lift),
+            "{text}"
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&migrator(status).arg("--json").ok().stdout).unwrap();
+        assert_eq!(json["migration"]["fence"], lift.as_str(), "{json}");
         if by_cleanup {
             let (source, target) = (live.source_conninfo(), live.target_conninfo());
             let cleanup = || {
