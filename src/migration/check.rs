@@ -6,9 +6,10 @@ use super::Config;
 use super::cancels::Cancels;
 use super::leftover::{self, Earlier};
 use super::tracker::Tracker;
-use super::{Error, database, under_snapshot};
+use super::{Error, database, lock_watch, under_snapshot};
 use crate::config::OnlineOptions;
 use crate::pg::{BEGIN_READER, Session};
+use crate::progress::Reporter;
 use crate::schema::{Schema, bridge, leave_publication};
 use crate::validate::{self, Asked, Finding, Online, Report, Severity};
 use crate::{dump, journal};
@@ -16,7 +17,7 @@ use crate::{dump, journal};
 /// Looks at both servers and says everything that would stop or disturb the migration. A server that cannot be
 /// reached is a finding too; the other one is looked at all the same. Nothing is locked.
 pub async fn run(config: &Config) -> Report {
-    look(config, Locking::No, &Cancels::default()).await.report
+    look(config, Locking::No, &Cancels::default(), &Reporter::default()).await.report
 }
 
 /// Whether tables are locked before the model is read: needed by who goes on from it.
@@ -45,25 +46,25 @@ pub(super) async fn examined(
     cancels: &Cancels,
     tracker: &Tracker,
 ) -> Result<(bool, (Session, Schema)), Error> {
-    let mut examined = Box::pin(examine(config, cancels)).await;
+    let mut examined = Box::pin(examine(config, cancels, &tracker.reporter)).await;
     if examined.makes_database && examined.report.is_good() {
         if let Some((_, schema)) = examined.source.take() {
             database::create(config, &schema.database, tracker).await?;
         }
-        examined = Box::pin(examine(config, cancels)).await;
+        examined = Box::pin(examine(config, cancels, &tracker.reporter)).await;
     }
     let Examined { report, clear, source, .. } = examined;
     Ok((clear, under_snapshot::heed(report, source, tracker)?))
 }
 
 /// As [`run`], with what an offline migration goes on from.
-async fn examine(config: &Config, cancels: &Cancels) -> Examined {
+async fn examine(config: &Config, cancels: &Cancels, reporter: &Reporter) -> Examined {
     // Online the tables are locked later, under the slot's snapshot; a lock now would only wait behind someone's DDL.
     let locking = if config.online.is_some() { Locking::No } else { Locking::Yes };
-    look(config, locking, cancels).await
+    look(config, locking, cancels, reporter).await
 }
 
-async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined {
+async fn look(config: &Config, locking: Locking, cancels: &Cancels, reporter: &Reporter) -> Examined {
     let (source, mut target) = tokio::join!(config.source.connect(), config.target.connect());
     let missing = target.as_ref().is_err_and(database::is_missing);
     let makes_database = missing && config.restore.create_database;
@@ -96,7 +97,7 @@ async fn look(config: &Config, locking: Locking, cancels: &Cancels) -> Examined 
     }
     // A table that may not be read cannot be locked; the migration ends here, and all the rest is still said.
     let locking = if has_error("source-tables-unreadable") { Locking::No } else { locking };
-    match read(&source, config, locking).await {
+    match read(&source, config, locking, reporter).await {
         Ok(mut schema) => {
             if let Ok(target) = &target {
                 bridge::cross(&mut schema, target.version());
@@ -145,11 +146,19 @@ async fn judged_online<'a>(
     Online { ours, subscribed: streams, clears, streams: streams && !clears, ..fresh }
 }
 
-async fn read(source: &Session, config: &Config, locking: Locking) -> Result<Schema, Finding> {
+async fn read(
+    source: &Session,
+    config: &Config,
+    locking: Locking,
+    reporter: &Reporter,
+) -> Result<Schema, Finding> {
     let begun = source.batch("beginning to read the schema", BEGIN_READER).await;
     begun.map_err(|e| Finding::unreadable(&e))?;
     let schema = match locking {
-        Locking::Yes => Box::pin(dump::read(source, &config.filter)).await,
+        Locking::Yes => {
+            let reading = Box::pin(dump::read(source, &config.filter));
+            lock_watch::watched(&config.source, source, reporter, reading).await
+        }
         Locking::No => dump::look(source, &config.filter).await,
     };
     let mut schema = schema.map_err(|e| Finding::schema_unreadable(source.side, &e))?;

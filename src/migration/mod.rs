@@ -13,6 +13,7 @@ mod database;
 mod error;
 mod handle;
 mod leftover;
+mod lock_watch;
 pub mod model;
 pub mod offline;
 pub mod online;

@@ -86,6 +86,8 @@ pub enum Event {
     SlotCreated { slot: String, lsn: Lsn },
     /// The slot's creation waits for transactions that are older; one event per look, with all of them in words.
     SlotWaits { slot: String, holders: Vec<String> },
+    /// A lock on this table of the source is waited for; repeated seldom, with all that stand before us in words.
+    LockWaits { table: String, holders: Vec<String> },
     /// Changes are being applied from here on; `resumed`: an earlier run of this migration had begun to.
     StreamStarted { lsn: Lsn, resumed: bool },
     /// The heartbeat, every `--cutover-poll-secs`.

@@ -1,4 +1,5 @@
-//! Who holds up the creation of a slot: transactions with a number of their own that are older, and prepared ones.
+//! Who holds up the creation of a slot: transactions with a number of their own that are older, and prepared ones; and who holds up
+//! a lock on a table.
 //!
 //! Invariant: what a role may not see of others' sessions is left out of the words; the process is named all the same.
 
@@ -41,8 +42,44 @@ pub(super) async fn holders(session: &Session, walsender: Option<i32>) -> Result
          extract(epoch FROM pg_catalog.clock_timestamp() - prepared)::float8, NULL, NULL, pg_catalog.age(transaction) \
          FROM pg_catalog.pg_prepared_xacts ORDER BY age DESC, xid"
     );
+    read(session, "looking at what the slot waits for", &sql).await
+}
+
+/// What the backend `waiting` waits to lock, quoted and qualified, and who is ahead of it, in words: those that hold the lock, and those that
+/// stand in the queue before it. `None`: it does not wait for a table.
+///
+/// # Errors
+/// [`SqlError`] when the connection breaks.
+pub async fn lock_holders(
+    session: &Session,
+    waiting: i32,
+) -> Result<Option<(String, Vec<String>)>, SqlError> {
+    let what = "looking at what is waited for";
+    let table = format!(
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE l.pid = {waiting} AND NOT l.granted"
+    );
+    let Some(table) = session.value::<String>(what, &table).await? else { return Ok(None) };
+    // A prepared transaction is process 0 among those that block, and in pg_locks none.
+    let sql = format!(
+        "WITH RECURSIVE ahead (pid) AS (SELECT b FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids({waiting})) b \
+           UNION SELECT b FROM ahead a, pg_catalog.unnest(pg_catalog.pg_blocking_pids(a.pid)) b WHERE a.pid <> 0) \
+         SELECT s.pid, coalesce(s.backend_xid::text, '') AS xid, NULL::text AS gid, s.usename::text AS role, s.datname::text AS database, \
+         s.application_name AS application, extract(epoch FROM pg_catalog.clock_timestamp() - s.xact_start)::float8 AS seconds, \
+         s.state, pg_catalog.left(s.query, 300) AS query FROM pg_catalog.pg_stat_activity s WHERE s.pid IN (SELECT a.pid FROM ahead a) \
+         UNION ALL SELECT NULL, p.transaction::text, p.gid, p.owner::text, p.database::text, NULL, \
+         extract(epoch FROM pg_catalog.clock_timestamp() - p.prepared)::float8, NULL, NULL FROM pg_catalog.pg_prepared_xacts p \
+         WHERE 0 IN (SELECT a.pid FROM ahead a) AND EXISTS (SELECT FROM pg_catalog.pg_locks h JOIN pg_catalog.pg_locks l \
+           ON l.relation = h.relation AND l.database = h.database WHERE l.pid = {waiting} AND NOT l.granted \
+           AND h.granted AND h.virtualtransaction = '-1/' || p.transaction) ORDER BY seconds DESC NULLS LAST"
+    );
+    let holders = read(session, what, &sql).await?;
+    Ok(Some((table, holders.in_words())))
+}
+
+async fn read(session: &Session, what: &str, sql: &str) -> Result<Holders, SqlError> {
     let mut found = Vec::new();
-    for row in session.query("looking at what the slot waits for", &sql).await? {
+    for row in session.query(what, sql).await? {
         found.push(Holder {
             pid: row.get("pid")?,
             xid: row.get("xid")?,

@@ -7,6 +7,7 @@
 mod holders;
 mod slot;
 
+pub use holders::lock_holders;
 pub use slot::{ReplicationSlot, SlotError, drop_slot, take_slot_over};
 
 mod publication;

@@ -54,6 +54,37 @@ impl Held {
 }
 
 #[test]
+fn who_holds_a_table_is_named_while_its_lock_is_waited_for() {
+    let pair = pair_with(
+        15,
+        15,
+        "CREATE SCHEMA \"S\"; CREATE TABLE \"S\".t (id int); INSERT INTO \"S\".t VALUES (1)",
+    );
+    let held = pair.source.hold("BEGIN; LOCK TABLE \"S\".t IN ACCESS EXCLUSIVE MODE");
+    let mut running = pair.offline().spawn();
+    running.wait_for("\"S\".t");
+    running.wait_for("LOCK TABLE \"S\".t IN ACCESS EXCLUSIVE MODE");
+    drop(held);
+    running.wait().expect_code(0).expect_said(&["process ", "open for", "idle in transaction"]);
+    assert_same(&pair.source, &pair.target);
+    // Prepared transactions have no process, and who stands before us in the queue waits for another one.
+    let pair = pair_with(15, 15, "CREATE TABLE t (id int)");
+    let reader = pair.source.hold("BEGIN; SELECT count(*) AS slow_report FROM t");
+    std::thread::scope(|scope| {
+        let locking =
+            scope.spawn(|| pair.source.psql("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; COMMIT"));
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 't'::regclass";
+        eventually(|| pair.source.psql(waiting), |n| n == "1", "nobody waits");
+        let mut running = pair.offline().spawn();
+        running.wait_for("slow_report");
+        drop(reader);
+        running.wait().expect_code(0).expect_said(&["LOCK TABLE t IN ACCESS EXCLUSIVE MODE", "public.t"]);
+        locking.join().unwrap();
+    });
+    assert_same(&pair.source, &pair.target);
+}
+
+#[test]
 fn the_source_is_killed_in_the_middle() {
     let held = Held::start();
     let (source, target) = held.databases();

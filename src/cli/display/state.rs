@@ -158,6 +158,14 @@ impl State {
                 }
             }
             Event::Note { message } => self.say_in_phase(message.clone()),
+            Event::LockWaits { table, holders } => say(
+                Level::Warn,
+                format!(
+                    "{table}: waiting to lock it on the source against changes of its definition; it is held up by:\n{}\n\
+                     End what need not go on (COMMIT or ROLLBACK, SELECT pg_terminate_backend(<pid>), ROLLBACK PREPARED '<gid>').",
+                    holders.join("\n")
+                ),
+            ),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ use crate::journal::{self, SlotRecord};
 use crate::migration::cancels::Cancels;
 use crate::migration::check;
 use crate::migration::cleanup::{self, Cleanup, CleanupError, TargetObjects};
+use crate::migration::lock_watch;
 use crate::migration::tracker::Tracker;
 use crate::migration::under_snapshot::{self, Prepared};
 use crate::migration::{Config, Error, first_interrupt, interrupted, leftover};
@@ -138,7 +139,8 @@ async fn prepare(
     reader.batch("beginning to read the schema", BEGIN_READER).await?;
     reader.batch("importing the slot's snapshot", &import_snapshot(slot.snapshot())).await?;
     let sorted_otherwise = schema.sorted_otherwise;
-    let mut schema = Box::pin(dump::read(&reader, &config.filter)).await?;
+    let reading = Box::pin(dump::read(&reader, &config.filter));
+    let mut schema = lock_watch::watched(&config.source, &reader, &tracker.reporter, reading).await?;
     leave_publication(&mut schema, &online.publication);
     bridge::cross(&mut schema, target.version());
     schema.sorted_otherwise = sorted_otherwise;
