@@ -127,10 +127,10 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) ownership: OwnershipArgs,
     /// Memory for each index build on the target: a number of kB, or with a unit, such as 1GB.
-    #[arg(long, value_name = "SIZE", value_parser = parse_kilobytes)]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_kilobytes)]
     pub(crate) maintenance_work_mem: Option<u64>,
     /// Split tables larger than this into parts that are copied side by side; 0: never [default: 128MB].
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = parse_bytes)]
     pub(crate) split_bytes: Option<u64>,
     /// The name of this migration, and of the subscription in online mode [default: pg_migrator].
     #[arg(long, value_name = "NAME")]

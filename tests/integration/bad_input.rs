@@ -37,6 +37,14 @@ fn wrong_command_lines_are_usage_errors() {
             &["--split-bytes"],
         ),
         (
+            &["--mode", "offline", "--source", good, "--target", good, "--split-bytes", "-3"],
+            &["'-3' for '--split-bytes <SIZE>'"],
+        ),
+        (
+            &["--mode", "offline", "--source", good, "--target", good, "--maintenance-work-mem", "-3"],
+            &["'-3' for '--maintenance-work-mem <SIZE>'"],
+        ),
+        (
             &["--mode", "offline", "--source", good, "--target", good, "--log-format", "xml"],
             &["--log-format"],
         ),
