@@ -68,12 +68,12 @@ impl Finding {
 
     /// A server that answers, but not what it is asked.
     pub fn unreadable(error: &SqlError) -> Self {
-        Finding::error("unreadable", error.to_string()).on(error.side)
+        Finding::error("unreadable", said_by(error.side, error)).on(error.side)
     }
 
     /// The schema's model cannot be read.
     pub fn schema_unreadable(side: Side, error: &dyn std::fmt::Display) -> Self {
-        Finding::error("schema-unreadable", error.to_string()).on(side)
+        Finding::error("schema-unreadable", said_by(side, error)).on(side)
     }
 
     /// Tables that came to be after Validate had judged the publication, which lacks them; `None` where there are none.
@@ -113,6 +113,12 @@ impl Finding {
     }
 }
 
+/// An error without the side that it begins with, which the finding has.
+fn said_by(side: Side, error: &dyn std::fmt::Display) -> String {
+    let said = error.to_string();
+    said.strip_prefix(&format!("{side}: ")).unwrap_or(&said).to_owned()
+}
+
 /// Everything that Validate found, most serious first.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
@@ -127,6 +133,9 @@ impl Report {
     /// A report of `findings`.
     pub(crate) fn new(mut findings: Vec<Finding>, unreachable: Option<Side>) -> Self {
         findings.sort_by_key(|f| f.severity);
+        // What breaks off while it is read is that server's fault, whichever question it was.
+        let unread = |f: &&Finding| matches!(f.code, "unreadable" | "schema-unreadable");
+        let unreachable = unreachable.or_else(|| findings.iter().find(unread).and_then(|f| f.side));
         Report { findings, unreachable }
     }
 
@@ -162,10 +171,7 @@ impl Report {
 
 impl From<Finding> for Report {
     fn from(finding: Finding) -> Self {
-        // What breaks off while it is read is that server's fault, whichever question it was.
-        let unread = matches!(finding.code, "unreadable" | "schema-unreadable");
-        let side = finding.side.filter(|_| unread);
-        Report::new(vec![finding], side)
+        Report::new(vec![finding], None)
     }
 }
 
@@ -195,6 +201,18 @@ mod tests {
         assert_eq!(report(vec![Finding::warning("w", "")], None), ExitCode::Done);
         assert_eq!(report(vec![Finding::error("e", "")], None), ExitCode::OperatorMustAct);
         assert_eq!(report(vec![Finding::error("e", "")], Some(Side::Target)), ExitCode::Target);
+    }
+
+    #[test]
+    fn a_server_that_goes_away_is_its_own_fault_and_named_once() {
+        let gone =
+            Finding::unreadable(&SqlError::local(Side::Target, "looking for ICU", "connection closed"));
+        assert_eq!(gone.message, "looking for ICU: connection closed");
+        let report = Report::new(vec![Finding::error("e", ""), gone], None);
+        assert_eq!(report.exit_code(), ExitCode::Target);
+        let other = Finding::schema_unreadable(Side::Source, &"cannot lock t: source: gone");
+        assert_eq!(other.message, "cannot lock t: source: gone");
+        assert_eq!(report.and(other.into()).exit_code(), ExitCode::Target);
     }
 
     #[test]

@@ -267,7 +267,7 @@ Warning source-newer both: the source (PostgreSQL 18) is newer than the target (
         };
         insta::assert_snapshot!(shown(&[unreachable(&connect), Finding::unreadable(&sql)]), @r#"
 Error unreachable target: cannot connect to the target (b:5432/db): connection refused
-Error unreadable source: source: reading roles: permission denied (SQLSTATE 42501)
+Error unreadable source: reading roles: permission denied (SQLSTATE 42501)
   detail: detail
 "#);
     }
