@@ -55,7 +55,7 @@ pub struct Outcome {
     pub missing_sequences: Vec<String>,
     /// Sequences whose value could not be read.
     pub unreadable_sequences: Vec<String>,
-    /// The publication on the source, where it is not dropped with the slot.
+    /// The publication on the source, where it is not dropped with the slot: it is not ours, or a subscription was kept.
     pub publication_left: Option<String>,
     /// Rows were applied through the stream, so that statistics of the copy are older than the data.
     pub streamed: bool,
@@ -115,10 +115,15 @@ pub fn next_steps(outcome: &Outcome) -> Vec<String> {
         ));
     }
     if let Some(publication) = &outcome.publication_left {
-        steps.push(format!(
-            "The publication is left on the source. When it is no longer wanted: DROP PUBLICATION {}.",
-            quote_ident(publication)
-        ));
+        let publication = quote_ident(publication);
+        steps.push(match &outcome.kept {
+            None => format!(
+                "The publication is left on the source. When it is no longer wanted: DROP PUBLICATION {publication}."
+            ),
+            Some(_) => format!(
+                "The publication stays on the source, because the subscription reads it. Once that is dropped: DROP PUBLICATION {publication}."
+            ),
+        });
     }
     steps
 }
@@ -178,7 +183,7 @@ On the target: VACUUM (ANALYZE); the statistics are those of the copy.
 The subscription "Sub" is kept, disabled, and stands at the exact position. To let PostgreSQL go on: ALTER SUBSCRIPTION "Sub" ENABLE. While it is disabled its slot slot keeps WAL on the source. When it is no longer wanted: DROP SUBSCRIPTION "Sub", which drops the slot too.
 Tables that were published after the subscription was made, whose changes it would pass over: public.n. Once it is enabled, and before anyone writes to them on the source: ALTER SUBSCRIPTION "Sub" REFRESH PUBLICATION WITH (copy_data = false).
 The source's database is still read-only for new sessions. To let it be written to again, on the source: ALTER DATABASE app RESET default_transaction_read_only; sessions that began meanwhile stay read-only until they connect again.
-The publication is left on the source. When it is no longer wanted: DROP PUBLICATION pub.
+The publication stays on the source, because the subscription reads it. Once that is dropped: DROP PUBLICATION pub.
 
 Stop the writers on the source, then run the same command again: the slot and the journal are kept, the late writes will be applied, and it can be cut over again. Do not let anyone write to the target before that.
 "#);

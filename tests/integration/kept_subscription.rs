@@ -102,7 +102,7 @@ fn left_by_a_migration(from: u32, to: u32, seed: u64) {
     running.wait_for(CAUGHT_UP);
     running.signal("INT");
     let enable = format!("ALTER SUBSCRIPTION {} ENABLE", live.name);
-    running.wait().expect_code(0).expect_said(&[&enable]);
+    running.wait().expect_code(0).expect_said(&[&enable, &format!("DROP PUBLICATION {}", live.name)]);
     books.check_both(&live.source, &live.target);
     assert_eq!(live.slots(), live.name);
     let left = "SELECT subname || ' ' || subenabled::text || ' ' || subslotname FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid \

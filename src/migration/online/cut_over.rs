@@ -185,6 +185,7 @@ impl Step<'_> {
             outcome.unknown_tables =
                 subscription::unknown_tables(source, &self.online.publication, target, name).await?;
             outcome.kept = Some((name.clone(), slot.clone()));
+            outcome.publication_left = Some(self.online.publication.clone());
         } else {
             subscription::drop(target, name).await?;
             snapshot::take_slot_over(source, slot).await?;
