@@ -56,6 +56,20 @@ fn wrong_command_lines_are_usage_errors() {
 }
 
 #[test]
+fn a_variable_that_cannot_be_used_is_named() {
+    let good = "host=127.0.0.1 dbname=x";
+    for (variable, value) in [("PGSSLMODE", "bogus"), ("PGPORT", "many"), ("PGREQUIREAUTH", "handshake")] {
+        let run = migrator(["check", "--target", good])
+            .env("PG_MIGRATOR_SOURCE", good)
+            .env(variable, value)
+            .run()
+            .expect_code(2)
+            .expect_said(&[variable, value]);
+        assert!(!run.stderr.contains("PG_MIGRATOR_SOURCE"), "{run:?}");
+    }
+}
+
+#[test]
 fn help_and_version_are_data() {
     for flag in ["--help", "--version"] {
         let run = migrator([flag]).ok();

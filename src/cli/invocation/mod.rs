@@ -36,6 +36,8 @@ pub(crate) enum UsageError {
     ServerEmpty(String),
     #[error("{0}: {1}")]
     Server(String, ConnInfoError),
+    #[error(transparent)]
+    Surroundings(ConnInfoError),
     #[error("--{flag}: {reason}")]
     BadName { flag: &'static str, reason: String },
     #[error("--{0}: a pattern must not be empty")]
@@ -355,7 +357,11 @@ fn server(
     if conninfo.trim().is_empty() {
         return Err(UsageError::ServerEmpty(given_by));
     }
-    Server::parse(side, &conninfo).map_err(|e| UsageError::Server(given_by, e))
+    Server::parse(side, &conninfo).map_err(|e| match e {
+        // Not the fault of what was given.
+        ConnInfoError::Variable { .. } => UsageError::Surroundings(e),
+        e => UsageError::Server(given_by, e),
+    })
 }
 
 fn filter(raw: FilterArgs) -> Result<Filter, UsageError> {

@@ -40,6 +40,14 @@ pub enum ConnInfoError {
         /// What could be given.
         expected: Option<&'static str>,
     },
+    /// It is not the string's fault.
+    #[error("environment variable {variable}: {error}")]
+    Variable {
+        /// The variable.
+        variable: &'static str,
+        /// What is wrong with what it holds.
+        error: Box<ConnInfoError>,
+    },
     /// A port that is not a number from 1 to 65535; the text is not shown, it may belong to a password.
     #[error(
         "invalid port number in the connection string: ports are 1 to 65535 (in a URI, the characters : / @ ? # % of a password must be percent-encoded)"

@@ -69,20 +69,46 @@ pub(super) fn keyword(name: &str) -> Option<&'static str> {
     KEYWORDS.iter().find(|(k, _)| *k == name).map(|(k, _)| *k)
 }
 
+/// Keywords whose settings came from the environment, and the variables.
+pub(super) type Filled = BTreeMap<&'static str, &'static str>;
+
 /// Fills what is not set from the environment; an empty variable counts as set, as in libpq.
-pub(super) fn fill_from_environment(settings: &mut Settings, env: &Environment) {
+pub(super) fn fill_from_environment(settings: &mut Settings, env: &Environment) -> Filled {
+    let mut filled = Filled::new();
     for (keyword, variable) in KEYWORDS {
         if settings.contains_key(keyword) {
             continue;
         }
-        if let Some(value) = variable.and_then(|v| env.var(v)) {
+        if let Some((variable, value)) = variable.and_then(|v| Some((v, env.var(v)?))) {
             settings.insert(keyword, value.to_owned());
+            filled.insert(keyword, variable);
         }
     }
     // The spelling of PostgreSQL 7 still stands for sslmode=require.
     if env.var("PGREQUIRESSL").is_some_and(|v| v.starts_with('1')) {
         settings.entry("sslmode").or_insert_with(|| "require".to_owned());
     }
+    filled
+}
+
+/// Names the variable where the setting that cannot be used came from one.
+pub(super) fn blame(error: ConnInfoError, settings: &Settings, filled: &Filled) -> ConnInfoError {
+    let keyword = match &error {
+        ConnInfoError::Value { keyword, .. } | ConnInfoError::Unsupported { keyword, .. } => keyword,
+        ConnInfoError::Port => "port",
+        _ => return error,
+    };
+    let Some(variable) = filled.get(keyword).copied() else { return error };
+    let error = match error {
+        // Of a string that is torn apart wrongly this might be a piece of a password; a variable holds nothing else.
+        ConnInfoError::Port => ConnInfoError::Value {
+            keyword: "port",
+            value: settings.get("port").cloned().unwrap_or_default(),
+            expected: Some("ports from 1 to 65535"),
+        },
+        error => error,
+    };
+    ConnInfoError::Variable { variable, error: Box::new(error) }
 }
 
 /// Refuses what was asked for and cannot be done; what is harmless without effect is left alone: `sslcompression`,

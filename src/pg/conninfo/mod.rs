@@ -98,9 +98,10 @@ impl ConnInfo {
         if let Some(service) = service.filter(|s| !s.is_empty()) {
             files::fill_from_service(&mut settings, &service, env)?;
         }
-        keywords::fill_from_environment(&mut settings, env);
-        keywords::refuse_unsupported(&settings)?;
-        Self::interpret(&settings, env)
+        let filled = keywords::fill_from_environment(&mut settings, env);
+        keywords::refuse_unsupported(&settings)
+            .and_then(|()| Self::interpret(&settings, env))
+            .map_err(|e| keywords::blame(e, &settings, &filled))
     }
 
     fn interpret(settings: &Settings, env: &Environment) -> Result<Self, ConnInfoError> {
