@@ -243,7 +243,12 @@ async fn stand(input: &Raise<'_>, undo: &SourceUndo) -> Result<Fence, CutoverErr
 
 /// Restores the setting, and ends the sessions that began under the fence: a pool would keep them, read-only, for ever.
 async fn take_down(source: &Session, undo: &SourceUndo, ours: &[&Session]) -> Result<u64, SqlError> {
-    let sql = format!("{WRITABLE}; {}; COMMIT", undo.undo);
+    // Who comes from the moment of the commit on is not read-only.
+    let sql = format!(
+        "{WRITABLE}; {}; COMMIT; \
+         SELECT pg_catalog.set_config('pg_migrator.lowered', pg_catalog.clock_timestamp()::text, false)",
+        undo.undo
+    );
     if let Err(error) = source.batch("taking the fence down", &sql).await {
         let _ = source.batch("ending the attempt", "ROLLBACK").await;
         return Err(error);
@@ -254,7 +259,8 @@ async fn take_down(source: &Session, undo: &SourceUndo, ours: &[&Session]) -> Re
     let ours = pids(source, ours).await?;
     let sql = format!(
         "SELECT pid FROM pg_catalog.pg_stat_activity WHERE {OTHERS} AND backend_type = 'client backend' \
-         AND backend_start >= $2::text::timestamptz"
+         AND backend_start >= $2::text::timestamptz \
+         AND backend_start <= pg_catalog.current_setting('pg_migrator.lowered')::timestamptz"
     );
     let params: [Param<'_>; 2] = [(&ours, Type::INT4_ARRAY), (&undo.since, Type::TEXT)];
     let mut ended = 0;
