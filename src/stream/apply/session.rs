@@ -21,11 +21,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// estimate of nothing must not become a sequential scan per batch.
 const SETTINGS: &str = "SET lc_monetary = 'C'; SET synchronous_commit = off; SET enable_seqscan = off; SET enable_hashjoin = off; \
  SET enable_mergejoin = off; SET enable_bitmapscan = off; SET enable_nestloop = on; SET enable_indexscan = on; SET enable_tidscan = on; \
- SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_generic_plan; SET jit = off; SET array_nulls = on; \
- SET transform_null_equals = off; SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off";
+ SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_generic_plan";
 
 /// Opens the session of a lane; also whether foreign keys and triggers work on what it applies, because the role may not set
-/// `session_replication_role`.
+/// `session_replication_role`: those that came after [`super::suspend`].
 pub(super) async fn open(target: &Server, number: usize, encoding: &str) -> Result<(Wire, bool), ApplyError> {
     let mut wire = target.connect_wire("UTF8").await?;
     wire.simple("telling the server that a run is at work", journal::PRESENCE).await?;
