@@ -133,7 +133,8 @@ pub(super) struct Lane {
     missing: Vec<(Arc<TargetRelation>, Kind, u64)>,
     /// The join that statements are planned with now; `None`: not known, for a rollback takes the setting back.
     planned: Option<Join>,
-    /// Whether foreign keys and triggers work on what is applied: the role may not set `session_replication_role`.
+    /// Whether foreign keys and triggers work on what is applied: the role may not set `session_replication_role`. Those that were there
+    /// when the stream began are gone until cutover ([`super::suspend`]); others come with tables that do.
     pub enforced: bool,
 }
 

@@ -19,6 +19,8 @@ use crate::stream::change::{Change, ChangeKind};
 use crate::stream::relation::Relation;
 use crate::stream::tuple::{Datum, Tuple};
 
+/// Versions of a relation that are kept from batch to batch.
+const KEPT: usize = 2;
 /// Rows of one set-based statement, at most.
 const ROWS: usize = 2000;
 /// Bytes of rows of one set-based statement, beyond which no further row is added.
@@ -32,6 +34,8 @@ const GROUP_BYTES: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     known: FxHashMap<u32, Vec<Arc<TargetRelation>>>,
+    /// There are more versions of some relation than are kept.
+    crowded: bool,
     /// Among the tables of the batch at hand are some that hold each other's rows ([`super::tree`]): they are not independent.
     pub entangled: bool,
 }
@@ -45,13 +49,17 @@ impl Targets {
 
     /// Adds a mapping.
     pub fn add(&mut self, target: TargetRelation) {
-        self.known.entry(target.relation.oid).or_default().push(Arc::new(target));
+        let versions = self.known.entry(target.relation.oid).or_default();
+        versions.push(Arc::new(target));
+        self.crowded |= versions.len() > KEPT;
     }
 
-    /// Between batches: of each relation only the last two versions are kept. A batch may need any number of them.
+    /// Between batches: of each relation only the last versions are kept. A batch may need any number of them.
     pub fn forget_old(&mut self) {
-        for versions in self.known.values_mut().filter(|versions| versions.len() > 2) {
-            versions.drain(..versions.len() - 2);
+        if std::mem::take(&mut self.crowded) {
+            for versions in self.known.values_mut() {
+                versions.drain(..versions.len().saturating_sub(KEPT));
+            }
         }
     }
 

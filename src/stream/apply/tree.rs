@@ -16,29 +16,29 @@ pub(super) async fn is_entangled(
     batch: &Batch,
     targets: &Targets,
 ) -> Result<bool, SqlError> {
-    let (mut wholes, mut all) = (BTreeSet::new(), BTreeSet::new());
-    for segment in &batch.segments {
-        let Segment::Rows { net, .. } = segment else { continue };
-        for target in net.iter().filter_map(|part| targets.get(&part.relation)) {
-            all.insert(target.oid);
-            if target.partitioned {
-                wholes.insert(target.oid);
-            }
-        }
-    }
-    if wholes.is_empty() || all.len() < 2 {
-        return Ok(false);
-    }
-    let rows = wire.rows("reading which tables are partitions of each other", &query(&wholes, &all)).await?;
-    Ok(!rows.is_empty())
+    let Some(sql) = query(batch, targets) else { return Ok(false) };
+    Ok(!wire.rows("reading which tables are partitions of each other", &sql).await?.is_empty())
 }
 
-fn query(wholes: &BTreeSet<u32>, all: &BTreeSet<u32>) -> String {
+/// What is to be asked; `None`: nothing, as for most batches.
+fn query(batch: &Batch, targets: &Targets) -> Option<String> {
+    let parts = batch.segments.iter().filter_map(|segment| match segment {
+        Segment::Rows { net, .. } => Some(net),
+        Segment::Truncate { .. } => None,
+    });
+    let tables = parts.flatten().filter_map(|part| targets.get(&part.relation));
+    let wholes: BTreeSet<u32> = tables.clone().filter(|t| t.partitioned).map(|t| t.oid).collect();
+    if wholes.is_empty() {
+        return None;
+    }
+    let all: BTreeSet<u32> = tables.map(|t| t.oid).collect();
     let list = |oids: &BTreeSet<u32>| oids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-    format!(
-        "SELECT FROM pg_catalog.unnest(ARRAY[{}]::pg_catalog.oid[]) AS w (oid), pg_catalog.pg_partition_tree(w.oid) AS p \
-         WHERE p.relid <> w.oid AND p.relid::pg_catalog.oid IN ({}) LIMIT 1",
-        list(wholes),
-        list(all)
-    )
+    (all.len() > 1).then(|| {
+        format!(
+            "SELECT FROM pg_catalog.unnest(ARRAY[{}]::pg_catalog.oid[]) AS w (oid), pg_catalog.pg_partition_tree(w.oid) AS p \
+             WHERE p.relid <> w.oid AND p.relid::pg_catalog.oid IN ({}) LIMIT 1",
+            list(&wholes),
+            list(&all)
+        )
+    })
 }
